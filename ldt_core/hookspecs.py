@@ -1,0 +1,44 @@
+"""The hooks by which a plugin's package offers what it has. Called when a run needs a component,
+never inside the step loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from .interfaces import DataSource, Model, Simulator, Viewer
+
+hookspec = pluggy.HookspecMarker("ldt")
+hookimpl = pluggy.HookimplMarker("ldt")
+
+
+@hookspec
+def ldt_data_sources() -> list[type[DataSource]]:  # type: ignore[empty-body]
+    """Return the data source classes of this package."""
+
+
+@hookspec
+def ldt_models() -> list[type[Model]]:  # type: ignore[empty-body]
+    """Return the model classes of this package."""
+
+
+@hookspec
+def ldt_simulators() -> list[type[Simulator]]:  # type: ignore[empty-body]
+    """Return the simulator classes of this package."""
+
+
+@hookspec
+def ldt_viewers() -> list[type[Viewer]]:  # type: ignore[empty-body]
+    """Return the viewer classes of this package."""
+
+
+@hookspec
+def ldt_run_started(context: Any) -> None:
+    """A run begins: ``context`` is the plan as a mapping. For reports; its result is ignored."""
+
+
+@hookspec
+def ldt_run_finished(context: Any) -> None:
+    """A run ended: ``context`` is the run record as a mapping. For reports; its result is ignored."""

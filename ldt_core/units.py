@@ -1,0 +1,115 @@
+"""UCUM codes and their conversion, compiled once to (gain, offset).
+
+The only module that knows a unit library (ucumvert on pint). Its registry takes most of a second
+to build, so it is built at the first conversion between two different codes and never before.
+A level in decibels has the code ``dB`` and the reference in its quantity (``x:sound_level_a``):
+it converts to nothing but itself.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+from .errors import WiringError
+
+_ANNOTATION = re.compile(r"\{[^{}]*\}")
+_LEVELS = frozenset({"dB", "B", "Np"})
+
+
+class Conversion(NamedTuple):
+    """``target = source * gain + offset``."""
+
+    gain: float
+    offset: float
+
+    @property
+    def identity(self) -> bool:
+        return self.gain == 1.0 and self.offset == 0.0
+
+
+def strip_annotations(code: str) -> str:
+    """A UCUM code without its ``{...}`` annotations, which carry no dimension: ``{veh}/h`` -> ``1/h``."""
+    bare = _ANNOTATION.sub("", code)
+    if bare.startswith("/") or bare == "":
+        bare = "1" + bare
+    return bare.replace("./", "/").rstrip(".")
+
+
+@cache
+def _registry() -> Any:
+    from ucumvert import PintUcumRegistry
+
+    return PintUcumRegistry()
+
+
+@lru_cache(maxsize=4096)
+def _quantity(code: str) -> Any:
+    bare = strip_annotations(code)
+    registry = _registry()
+    if bare == "1":
+        return registry.Quantity(1.0, "dimensionless")
+    parsed = registry.from_ucum(bare)
+    if not hasattr(parsed, "dimensionality"):
+        parsed = registry.Quantity(float(parsed), "dimensionless")
+    return parsed
+
+
+def check_unit(code: str) -> None:
+    """Raise ``WiringError`` (unit unknown) unless ``code`` is a UCUM unit."""
+    if code in _LEVELS or code in _COMMON:
+        return
+    try:
+        _quantity(code)
+    except Exception as exc:
+        raise WiringError(
+            f"'{code}' is not a UCUM unit",
+            code="unit unknown",
+            fix="write the UCUM code, for example m/s, km/h, ug/m3, Cel, kW.h, {veh}/h or 1",
+        ) from exc
+
+
+# Codes seen so often that their check need not build the registry.
+_COMMON = frozenset(
+    "1 % m km s min h d g mg kg t m/s km/h m2 m3 W kW W.h kW.h J Cel K Pa kPa bar L L/s m3/s m3/h "
+    "ug/m3 mg/m3 g/s mg/s g/km deg Hz A V {veh}/h {veh} 1/h {trip} {person} [ppm] ug mm".split()
+)
+
+
+@lru_cache(maxsize=4096)
+def conversion(source: str, target: str) -> Conversion:
+    """Gain and offset from one UCUM code to another.
+
+    Raises ``WiringError``: ``unit dimension`` (metres into seconds), ``unit not linear`` (a level
+    in decibels into anything else), ``unit unknown``.
+    """
+    if source == target or strip_annotations(source) == strip_annotations(target):
+        return Conversion(1.0, 0.0)
+    if source in _LEVELS or target in _LEVELS:
+        raise WiringError(
+            f"{source} does not convert to {target} by a gain and an offset",
+            code="unit not linear",
+            fix="levels convert only through a model that states the reference",
+        )
+    check_unit(source)
+    check_unit(target)
+    origin, goal = _quantity(source), _quantity(target)
+    if origin.dimensionality != goal.dimensionality:
+        raise WiringError(
+            f"{source} and {target} measure different things",
+            code="unit dimension",
+            fix="link a port of the same quantity, or put a model between that computes one from the other",
+        )
+    registry = _registry()
+
+    def convert(value: float) -> float:
+        scaled = registry.Quantity(value * origin.magnitude, origin.units).to(goal.units)
+        return float(scaled.magnitude) / float(goal.magnitude)
+
+    offset = convert(0.0)
+    if offset == 0.0:
+        return Conversion(convert(1.0), 0.0)
+    # An offset unit such as Cel: a long baseline keeps the digits that a difference would lose.
+    gain = (convert(1e9) - offset) / 1e9
+    return Conversion(float(f"{gain:.14g}"), float(f"{offset:.13g}"))
