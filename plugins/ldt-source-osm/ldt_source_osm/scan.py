@@ -55,11 +55,11 @@ def scan(path: Path, wanted: set[str], place_keys: tuple[str, ...], context: ldt
         return _scan(path, wanted, place_keys, asked, context)
     except ldt.LdtError:
         raise
-    except (RuntimeError, ValueError, osmium.InvalidLocationError) as error:
+    except (RuntimeError, UnicodeDecodeError, osmium.InvalidLocationError) as error:
         raise _damaged(
             path,
             f"it cannot be read as OpenStreetMap data: {error}",
-            "give a complete .osm, .osm.gz, .osm.bz2 or .osm.pbf file; `osmium fileinfo -e` shows what is in it",
+            "give a complete .osm, .osm.gz, .osm.bz2 or .osm.pbf file; `osmium fileinfo -e` describes it",
         ) from error
 
 
@@ -90,8 +90,7 @@ def _scan(
                 found.buildings.append(feature)
         else:
             members = [m.ref for m in item.members if m.type == "w"]
-            if tags.get("type") in ("multipolygon", "boundary", "site"):
-                relations.append((f"relation/{item.id}", tags, members))
+            relations.append((f"relation/{item.id}", tags, members))
             continue
         if "places" in wanted and any(key in tags for key in place_keys):
             found.places.append(feature)

@@ -41,9 +41,8 @@ def make_polygon(feature: Feature) -> tuple[shapely.Geometry | None, bool]:
 
 def _areas_of(shape: shapely.Geometry) -> shapely.Geometry | None:
     """The polygons of a mended shape; lines and points that mending left over are no area."""
-    parts = [
-        p for p in shapely.get_parts(shapely.get_parts(shape)) if p.geom_type == "Polygon" and p.area > 0
-    ]
+    pieces = shapely.get_parts(shapely.get_parts(shape))
+    parts = [p for p in pieces if p.geom_type == "Polygon" and p.area > 0]
     if not parts:
         return None
     return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)

@@ -17,7 +17,7 @@ _RULE = (
 
 
 def _port(
-    columns: dict[str, ldt.Column], entity: str, id: str, description: str, synthetic: str = ""
+    columns: dict[str, ldt.Column], entity: str, id: str, description: str, synthetic: str | None = None
 ) -> ldt.Port:
     return ldt.Port(
         columns,
@@ -26,7 +26,7 @@ def _port(
         id=id,
         licence="ODbL-1.0",
         attribution="© OpenStreetMap contributors",
-        synthetic=synthetic or None,
+        synthetic=synthetic,
         description=description,
     )
 
@@ -68,7 +68,7 @@ class Osm(ldt.DataSource):
                 "height": ldt.number("m", "x:building_height", range=(0, 1000)),
                 "height_source": ldt.text(description="height, levels or assumed"),
                 "levels": ldt.number("1", "x:levels", nulls=True),
-                "floor_area": ldt.number("m2", "x:floor_area", range=(0, 1e8)),
+                "floor_area": ldt.number("m2", "x:floor_area"),
                 "name": ldt.text(nulls=True),
                 "use": ldt.text(nulls=True),
             },

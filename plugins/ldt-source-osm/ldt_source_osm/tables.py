@@ -15,7 +15,8 @@ from .scan import Feature
 from .shapes import make_line, make_point, make_polygon, measure_areas
 from .tags import parse_length, parse_number, parse_speed
 
-MAX_HEIGHT = 1000.0
+# A tag beyond these is a slip of the pen and counts as absent.
+MAX_HEIGHT, MAX_LEVELS, MAX_SPEED, MAX_LANES = 1000.0, 300, 500, 50
 FALLBACK_LEVELS = 2
 
 
@@ -30,7 +31,7 @@ def street_table(features: list[Feature], context: ldt.Context) -> ldt.Table:
     lines = [make_line(f) for f in features]
     kept = [(f, line) for f, line in zip(features, lines, strict=True) if line is not None]
     _count(
-        context, "streets_without_nodes", len(features) - len(kept), "streets left out: nodes not in the file"
+        context, "streets_without_nodes", len(features) - len(kept), "streets left out: no nodes in the file"
     )
     cut = sum(not f.complete for f, _ in kept)
     _count(context, "streets_cut", cut, "streets of which the file holds only a part of the nodes")
@@ -44,8 +45,8 @@ def street_table(features: list[Feature], context: ldt.Context) -> ldt.Table:
             "name": [t.get("name") for t in tags],
             "highway": _objects(t["highway"] for t in tags),
             "oneway": np.array([_is_oneway(t) for t in tags], bool),
-            "lanes": _integers(_parsed(tags, "lanes", parse_number)),
-            "max_speed": _parsed(tags, "maxspeed", parse_speed),
+            "lanes": _parsed(tags, "lanes", _plausible_lanes),
+            "max_speed": _parsed(tags, "maxspeed", _plausible_speed),
             "surface": [t.get("surface") for t in tags],
             "geometry": shapes,
         }
@@ -56,7 +57,10 @@ def building_table(features: list[Feature], rule: Heights, context: ldt.Context)
     made = [(f, *make_polygon(f)) for f in features]
     usable = [(f, shape, mended) for f, shape, mended in made if shape is not None]
     _count(
-        context, "buildings_without_area", len(made) - len(usable), "buildings left out: no closed outline"
+        context,
+        "buildings_without_area",
+        len(made) - len(usable),
+        "buildings left out: cut by the edge of the file, or open",
     )
     kept = _without_repeats([(f, shape) for f, shape, _ in usable])
     _count(context, "buildings_repeated", len(usable) - len(kept), "buildings left out: mapped twice")
@@ -64,13 +68,13 @@ def building_table(features: list[Feature], rule: Heights, context: ldt.Context)
     _count(context, "buildings_mended", mended, "buildings with an outline that crosses itself, mended")
     tags = [f.tags for f, _ in kept]
     shapes = _objects(shape for _, shape in kept)
-    levels = _parsed(tags, "building:levels", parse_number)
+    levels = _parsed(tags, "building:levels", _plausible_levels)
     height, source = _heights(tags, levels, rule)
     assumed = int((source == "assumed").sum())
     _count(context, "heights_assumed", assumed, f"of {len(kept)} buildings have an assumed height")
-    levels_there = np.array([v is not None and v > 0 for v in levels], bool)
+    stated = np.array([v is not None for v in levels], bool)
     storeys = np.array([v or 0.0 for v in levels])
-    storeys = np.where(levels_there, storeys, np.maximum(1.0, np.round(height / rule.level_height)))
+    storeys = np.where(stated, storeys, np.maximum(1.0, np.round(height / rule.level_height)))
     return _table(
         {
             "building": _objects(f.id for f, _ in kept),
@@ -99,7 +103,7 @@ def place_table(features: list[Feature], keys: tuple[str, ...], context: ldt.Con
     points = [make_point(f) for f in features]
     kept = [(f, point) for f, point in zip(features, points, strict=True) if point is not None]
     _count(
-        context, "places_without_nodes", len(features) - len(kept), "places left out: nodes not in the file"
+        context, "places_without_nodes", len(features) - len(kept), "places left out: no nodes in the file"
     )
     return _table(
         {
@@ -120,8 +124,8 @@ def _heights(
     for row, (metres, count) in enumerate(zip(tagged, levels, strict=True)):
         if metres is not None:
             height[row], source[row] = metres, "height"
-        elif count is not None and 0 < count * rule.level_height <= MAX_HEIGHT:
-            height[row], source[row] = count * rule.level_height, "levels"
+        elif count is not None:
+            height[row], source[row] = min(count * rule.level_height, MAX_HEIGHT), "levels"
     known = height[~np.isnan(height)]
     if rule.default is not None:
         rest = rule.default
@@ -159,6 +163,21 @@ def _plausible_length(text: str) -> float | None:
     return metres if metres is not None and 0 < metres <= MAX_HEIGHT else None
 
 
+def _plausible_levels(text: str) -> float | None:
+    levels = parse_number(text)
+    return levels if levels is not None and 0 < levels <= MAX_LEVELS else None
+
+
+def _plausible_speed(text: str) -> float | None:
+    speed = parse_speed(text)
+    return speed if speed is not None and 0 < speed <= MAX_SPEED else None
+
+
+def _plausible_lanes(text: str) -> float | None:
+    lanes = parse_number(text)
+    return lanes if lanes is not None and lanes in range(1, MAX_LANES + 1) else None
+
+
 def _is_oneway(tags: dict[str, str]) -> bool:
     """Stated, or implied by a motorway or a roundabout (OpenStreetMap wiki, "Key:oneway")."""
     stated = tags.get("oneway")
@@ -179,10 +198,6 @@ def _category(tags: dict[str, str], keys: tuple[str, ...]) -> str:
 
 def _parsed(tags: list[dict[str, str]], key: str, parse: Callable[[str], float | None]) -> list[float | None]:
     return [parse(t[key]) if key in t else None for t in tags]
-
-
-def _integers(values: list[float | None]) -> list[int | None]:
-    return [int(v) if v is not None and v == int(v) and v > 0 else None for v in values]
 
 
 def _objects(values: Iterable[Any]) -> NDArray[Any]:
