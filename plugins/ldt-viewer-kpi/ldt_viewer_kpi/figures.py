@@ -1,0 +1,99 @@
+"""The tables of the KPI viewer: what its blocks draw, as rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from ldt_core.scene import Cell, Figures, Head, Kpi, KpiValue
+
+from .judge import write_verdict
+from .words import clean_text, make_ids
+
+_NUMBERS = ("value", "lowest", "highest", "change", "percent", "low", "high")
+
+
+def tidy_kpi(kpi: Kpi, runs: Mapping[str, str]) -> Kpi:
+    """``kpi`` with one value per run, in the order of ``runs``; what is not a finite number is None."""
+    given = {value.run: value for value in kpi.values}
+    values = [given.get(run) or KpiValue(run=run, value=None) for run in runs]
+    tidy = [v.model_copy(update={n: finite(getattr(v, n)) for n in _NUMBERS}) for v in values]
+    return kpi.model_copy(update={"values": tidy, "target": finite(kpi.target)})
+
+
+def finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def list_values(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
+    """One row per KPI and run: the alternative of the KPI block."""
+    heads = [
+        Head(id="kpi", title="KPI", kind="text"),
+        Head(id="unit", title="Unit", kind="text"),
+        Head(id="run", title="Run", kind="text"),
+        Head(id="value", title="Mean"),
+        Head(id="lowest", title="Lowest"),
+        Head(id="highest", title="Highest"),
+        Head(id="replicates", title="Replicates", digits=0),
+        Head(id="target", title="Target"),
+        Head(id="met", title="Target met", kind="boolean"),
+        Head(id="change", title="Change"),
+        Head(id="percent", title="Change in percent", unit="%"),
+        Head(id="low", title="Change, 95 % from"),
+        Head(id="high", title="Change, 95 % to"),
+        Head(id="verdict", title="Verdict", kind="text"),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            kpi.title, kpi.unit, runs[v.run], v.value, v.lowest, v.highest, v.n, kpi.target, v.met,
+            v.change, v.percent, v.low, v.high, _verdict(kpi, v),
+        ]
+        for kpi in kpis
+        for v in kpi.values
+    ]  # fmt: skip
+    return Figures(caption="KPIs by run, with change against the baseline", columns=heads, rows=rows)
+
+
+def _verdict(kpi: Kpi, value: KpiValue) -> str | None:
+    return None if value.change is None else write_verdict(kpi, value)
+
+
+def put_side_by_side(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
+    """One row per KPI; for each run its mean and, but for the baseline, change and verdict."""
+    ids = make_ids(runs)
+    heads = [Head(id="kpi", title="KPI", kind="text"), Head(id="unit", title="Unit", kind="text")]
+    aims = any(k.target is not None for k in kpis)
+    if aims:
+        heads.append(Head(id="target", title="Target"))
+    for place, (run, title) in enumerate(runs.items()):
+        heads.append(Head(id=ids[run], title=title))
+        if place:
+            heads.append(Head(id=f"{ids[run]}.change", title=f"{title}: change"))
+            heads.append(Head(id=f"{ids[run]}.verdict", title=f"{title}: verdict", kind="text"))
+    rows: list[list[Cell]] = []
+    for kpi in kpis:
+        row: list[Cell] = [kpi.title, kpi.unit] + ([kpi.target] if aims else [])
+        for place, value in enumerate(kpi.values):
+            row.append(value.value)
+            if place:
+                row += [value.change, _verdict(kpi, value)]
+        rows.append(row)
+    return Figures(caption="All runs side by side", columns=heads, rows=rows)
+
+
+def list_spread(kpi: Kpi, runs: Mapping[str, str]) -> Figures:
+    """One row per run: what the dot chart of one KPI draws."""
+    heads = [
+        Head(id="run", title="Run", kind="text"),
+        Head(id="value", title="Mean", unit=kpi.unit),
+        Head(id="lowest", title="Lowest", unit=kpi.unit),
+        Head(id="highest", title="Highest", unit=kpi.unit),
+        Head(id="replicates", title="Replicates", digits=0),
+    ]
+    if kpi.target is not None:
+        heads.append(Head(id="target", title="Target", unit=kpi.unit))
+    rows: list[list[Cell]] = [
+        [runs[v.run], v.value, v.lowest, v.highest, v.n] + ([] if kpi.target is None else [kpi.target])
+        for v in kpi.values
+    ]
+    return Figures(caption=f"{clean_text(kpi.title)} by run", columns=heads, rows=rows)

@@ -1,0 +1,219 @@
+"""The viewer ``kpi``: judgement first, then every figure, then how it ran over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+import ldt_core as ldt
+from ldt_core.scene import (
+    AnyBlock,
+    Axis,
+    Cell,
+    ChartBlock,
+    Figures,
+    Head,
+    Kpi,
+    KpiBlock,
+    Scene,
+    Series,
+    State,
+    TableBlock,
+    TextBlock,
+    TimeAxis,
+)
+
+from .figures import finite, list_spread, list_values, put_side_by_side, tidy_kpi
+from .judge import describe, find_largest, sum_up
+from .timelines import draw_lines, read_line, thin_line
+from .words import clean_text, label_runs, make_ids, unique
+
+_SPACE = {"mean": "mean over places", "sum": "sum over places", "min": "lowest place", "max": "highest place"}
+
+
+class KpiViewer(ldt.Viewer):
+    """KPIs of all runs against the baseline, with the spread over replicates, and values over time.
+
+    Only changes that are told from chance are called better or worse; the words come with the
+    KPI's values. Each ref under ``show`` becomes a chart over time.
+    """
+
+    id = "kpi"
+    title = "KPIs side by side"
+
+    class Params(ldt.Params):
+        title: str = Field("", description="heading; empty: the view's own title")
+        titles: dict[str, str] = Field({}, description="what to call a ref of `show`, by ref")
+        spread: bool = Field(True, description="a chart per KPI with the spread over replicates")
+        space: Literal["auto", "mean", "sum", "min", "max"] = Field(
+            "auto", description="how places become one line; auto: sum for columns that are sums, else mean"
+        )
+        max_steps: int = Field(
+            400,
+            ge=2,
+            description="points that a line may have; longer ones are averaged and say so",
+        )
+
+    def render(self, view: ldt.View) -> Scene:
+        _check_titles(self.params.titles, view.show)
+        runs = label_runs(view.runs)
+        blocks: list[AnyBlock] = []
+        if not runs:
+            blocks.append(_say_nothing("kpis", "KPIs", "there is no run"))
+        else:
+            blocks += self._show_kpis([tidy_kpi(k, runs) for k in view.kpis], runs, view)
+            ids = make_ids(view.show)
+            blocks += [self._show_time(ref, f"time-{ids[ref]}", runs, view) for ref in unique(view.show)]
+            blocks += _list_flags(runs, view)
+        return Scene(
+            title=self.params.title or view.title,
+            viewer=self.id,
+            runs=list(view.runs),
+            time=TimeAxis(start=view.start, end=view.end, zone=view.zone),
+            blocks=blocks,
+            state=State(run=view.runs[0].name if runs else None),
+        )
+
+    def _show_kpis(self, kpis: Sequence[Kpi], runs: Mapping[str, str], view: ldt.View) -> list[AnyBlock]:
+        if not kpis:
+            return [_say_nothing("kpis", "KPIs", "the twin file names no KPI")]
+        credits = unique(c for ref in view.show for c in view.credits(ref))
+        synthetic = unique(s for kpi in kpis for s in kpi.synthetic)
+        valued = [k for k in kpis if any(v.value is not None for v in k.values)]
+        if valued:
+            finding, largest = sum_up(kpis, runs), find_largest(kpis, runs)
+        else:
+            finding = largest = f"There is nothing to show: none of {len(kpis)} KPIs has a value in any run"
+        if len(runs) == 1 and valued:
+            largest = f"{len(valued)} of {len(kpis)} KPIs have a value in {next(iter(runs.values()))}"
+        blocks: list[AnyBlock] = [
+            KpiBlock(
+                id="kpis",
+                title="KPIs",
+                finding=finding,
+                alternative=list_values(kpis, runs),
+                credits=credits,
+                synthetic=synthetic,
+                note=_explain(view),
+                kpis=list(kpis),
+            ),
+            TableBlock(
+                id="runs",
+                title="All runs side by side",
+                finding=largest,
+                alternative=put_side_by_side(kpis, runs),
+                credits=credits,
+                synthetic=synthetic,
+            ),
+        ]
+        if self.params.spread:
+            ids = make_ids(k.id for k in kpis)
+            blocks += [_draw_spread(k, f"spread-{ids[k.id]}", runs, credits) for k in valued]
+        return blocks
+
+    def _show_time(self, ref: str, id: str, runs: Mapping[str, str], view: ldt.View) -> AnyBlock:
+        info = view.info(ref)
+        space = self.params.space
+        if space == "auto":
+            space = "sum" if info.cell == "sum" else "mean"
+        name = self.params.titles.get(ref) or info.title or ref
+        title = f"{clean_text(name)} ({_SPACE[space]})"
+        lines = {run: read_line(view.series(ref, run, space)) for run in runs}
+        block: ChartBlock | TextBlock
+        if all(np.isnan(line.value).all() for line in lines.values()):
+            block = _say_nothing(id, title, f"{clean_text(name)} has no value in any run")
+        else:
+            per = -(-max(len(line.time) for line in lines.values()) // self.params.max_steps)
+            note = f"Each point is the mean of {per} windows." if per > 1 else ""
+            thin = {run: thin_line(line, per) for run, line in lines.items()}
+            block = draw_lines(thin, runs, id=id, title=title, unit=info.unit, zone=view.zone, note=note)
+        return block.model_copy(
+            update={"credits": unique(view.credits(ref)), "synthetic": unique(view.synthetic(ref))}
+        )
+
+
+def _check_titles(titles: Mapping[str, str], show: Sequence[str]) -> None:
+    for ref in titles:
+        if ref not in show:
+            raise ldt.ParamError(
+                f"titles names '{ref}', which the view does not show",
+                where="titles",
+                fix=f"write one of: {', '.join(show) or '(show is empty)'}",
+            )
+
+
+def _explain(view: ldt.View) -> str:
+    if len(view.runs) < 2:
+        return ""
+    text = "A change is called better or worse only where it can be told from run-to-run chance."
+    if all(run.replicates < 2 for run in view.runs):
+        text += " Every run has one replicate, so chance cannot be judged from these runs alone."
+    return text
+
+
+def _draw_spread(kpi: Kpi, id: str, runs: Mapping[str, str], credits: list[str]) -> ChartBlock:
+    """Mean of each run with lowest to highest replicate; the target beside it where there is one."""
+    names: list[float | str] = [runs[v.run] for v in kpi.values]
+    spread = any(v.lowest is not None and v.highest is not None for v in kpi.values)
+    series = [
+        Series(
+            name="Mean of replicates" if any(v.n > 1 for v in kpi.values) else "Value",
+            x=names,
+            y=[v.value for v in kpi.values],
+            low=[v.lowest for v in kpi.values] if spread else None,
+            high=[v.highest for v in kpi.values] if spread else None,
+        )
+    ]
+    if kpi.target is not None:
+        series.append(Series(name="Target", x=names, y=[kpi.target] * len(names)))
+    title = clean_text(kpi.title) or kpi.id
+    return ChartBlock(
+        id=id,
+        title=title,
+        finding=describe(kpi, runs),
+        alternative=list_spread(kpi, runs),
+        credits=credits,
+        synthetic=kpi.synthetic,
+        note={"lower": "Lower is better.", "higher": "Higher is better."}.get(kpi.better or "", ""),
+        mark="dot",
+        x=Axis(title="Run", kind="category"),
+        y=Axis(title=title, unit=kpi.unit),
+        series=series,
+    )
+
+
+def _list_flags(runs: Mapping[str, str], view: ldt.View) -> list[AnyBlock]:
+    """Quality flags that components raised; no block where there are none."""
+    raised = [(runs[run], flag) for run in runs for flag in view.flags(run)]
+    if not raised:
+        return []
+    heads = [
+        Head(id="run", title="Run", kind="text"),
+        Head(id="flag", title="Flag", kind="text"),
+        Head(id="value", title="How much"),
+        Head(id="unit", title="Unit", kind="text"),
+        Head(id="text", title="What it means", kind="text"),
+    ]
+    rows: list[list[Cell]] = [
+        [run, clean_text(f.name), finite(f.value), f.unit, clean_text(f.text, 1000)] for run, f in raised
+    ]
+    first = f"{raised[0][0]}: {clean_text(raised[0][1].text, 160)}"
+    more = f", and {len(raised) - 1} more below" if len(raised) > 1 else ""
+    return [
+        TableBlock(
+            id="flags",
+            title="Quality flags",
+            finding=f"Before trusting the figures, note for {first}{more}",
+            alternative=Figures(caption="Quality flags by run", columns=heads, rows=rows),
+        )
+    ]
+
+
+def _say_nothing(id: str, title: str, reason: str) -> TextBlock:
+    text = f"There is nothing to show: {reason}"
+    return TextBlock(
+        id=id, title=title, finding=text, text=text, alternative=Figures(caption=title, columns=[], rows=[])
+    )
