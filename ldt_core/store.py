@@ -132,7 +132,7 @@ class Store:
             sync(temp / "meta.json")
             sync(temp)
             self._make(target.parent)
-            for _ in range(3):
+            for chance in (True, True, False):
                 try:
                     os.rename(temp, target)  # noqa: PTH104 - atomic, refused where an entry is
                     break
@@ -140,7 +140,7 @@ class Store:
                     known = self.find(key)
                     if known is not None:  # another writer was first
                         return _same(known, digests, owner)
-                    if not target.exists():
+                    if not (chance and target.exists()):
                         raise exc
                     self.quarantine(key)  # a folder without its meta.json
             sync(target.parent)

@@ -190,8 +190,10 @@ class Table:
                     fix="give every column one value per row",
                 )
         for name, mask in self._masks.items():
-            if name not in self._columns or len(mask) != self._rows:
-                raise InputError(f"the mask of '{name}' does not fit the table", code="shape")
+            if name not in self._columns or mask.shape != (self._rows,):
+                raise InputError(
+                    f"the mask of '{name}' does not fit the table", code="shape", fix="one mark per row"
+                )
 
     @classmethod
     def _of(cls, columns: dict[str, NDArray[Any]], masks: dict[str, NDArray[Any]], rows: int) -> Self:
@@ -199,6 +201,9 @@ class Table:
         self = cls.__new__(cls)
         self._columns, self._masks, self._rows, self._digest = columns, masks, rows, None
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Table, (self._columns, self._masks))  # arrays forget in a pickle that they are read-only
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         try:
@@ -263,6 +268,10 @@ class Table:
         return Table(self._columns, self._masks | {name: _mask(missing)})
 
     def rename(self, names: Mapping[str, str]) -> Table:
+        if len({names.get(n, n) for n in self._columns}) < len(self._columns):
+            raise InputError(
+                f"two columns would be named alike by {dict(names)}", code="shape", fix="rename one"
+            )
         return Table._of(
             {names.get(n, n): v for n, v in self._columns.items()},
             {names.get(n, n): m for n, m in self._masks.items()},
@@ -292,13 +301,22 @@ class Table:
 
     @staticmethod
     def concat(tables: Iterable[Table]) -> Table:
-        """The rows of all, in order; every table has the columns of the first."""
+        """The rows of all, in order; every table with rows has the columns of the first."""
         parts = list(tables)
         if not parts:
             return Table({})
+        # A table without rows need not know its dtypes, which must not spoil those of the others.
+        parts = [p for p in parts if len(p)] or parts[:1]
         if len(parts) == 1:
             return parts[0]
         names = parts[0].names
+        odd = next((p for p in parts if set(p.names) != set(names)), None)
+        if odd is not None:
+            raise InputError(
+                f"tables with the columns {', '.join(names)} and {', '.join(odd.names)} do not join",
+                code="shape",
+                fix="select the same columns of each",
+            )
         columns = {n: _frozen(np.concatenate([p[n] for p in parts])) for n in names}
         masked = {n for p in parts for n in p._masks}
         masks = {n: _frozen(np.concatenate([p.mask(n) for p in parts])) for n in names if n in masked}
@@ -371,7 +389,8 @@ class Grid:
         coords: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         self.values = {n: _frozen(v) for n, v in values.items()}
-        self.dims, self.affine, self.crs = dims, affine, crs
+        a, b, c, d, e, f = (float(x) for x in affine)
+        self.dims, self.affine, self.crs = tuple(dims), (a, b, c, d, e, f), crs
         self.coords = {n: _frozen(v) for n, v in (coords or {}).items()}
         self._digest: str | None = None
         shapes = {v.shape for v in self.values.values()}
@@ -388,10 +407,11 @@ class Grid:
     @property
     def digest(self) -> str:
         if self._digest is None:
-            h = hashlib.sha256(repr((self.dims, self.affine, self.crs)).encode())
-            for name, block in sorted([*self.values.items(), *self.coords.items()]):
-                h.update(f"{name}\0{block.dtype.str}\0{block.shape}\0".encode())
-                h.update(np.ascontiguousarray(block).tobytes())
+            h = hashlib.sha256(b"ldt-grid-1\0" + repr((self.dims, self.affine, self.crs)).encode())
+            for part in (self.values, self.coords):
+                for name in sorted(part):
+                    h.update(f"\0{name}\0{part[name].shape}\0".encode())
+                    _digest_values(h, part[name].ravel(), None)
             self._digest = h.hexdigest()
         return self._digest
 
@@ -402,19 +422,19 @@ AnyPort = Port | GridPort
 
 def _frozen(values: ArrayLike) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
+        if isinstance(values, np.ma.MaskedArray):
+            raise InputError("a masked array came as a column", code="shape", fix="give its mask in masks=")
         array = values
     else:
         items = values if isinstance(values, (list, tuple)) else list(values)  # type: ignore[arg-type]
-        if items and isinstance(items[0], (str, bytes)) or any(i is None for i in items[:100]):
-            array = np.empty(len(items), object)
-            array[:] = items
-        elif items and type(items[0]).__module__.startswith("shapely"):
+        first = next((i for i in items if i is not None), None)
+        if isinstance(first, str) or type(first).__module__.startswith("shapely"):
             array = np.empty(len(items), object)
             array[:] = items
         else:
             array = np.asarray(items)
-    if array.dtype.kind in "US":
-        array = array.astype(object)
+    if array.dtype.kind in "UST":
+        array = (np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).astype(object)
     elif array.dtype.kind == "M" and array.dtype != TIME_DTYPE:
         array = array.astype(TIME_DTYPE)
     if array.flags.writeable:
@@ -428,59 +448,79 @@ def _mask(values: ArrayLike) -> NDArray[np.bool_]:
 
 
 def _digest(table: Table) -> str:
-    h = hashlib.sha256(b"ldt-table-1\0")
+    h = hashlib.sha256(b"ldt-table-2\0")
     h.update(str(len(table)).encode())
     for name in sorted(table.names):
-        values, mask = table[name], table._masks.get(name)
-        if mask is not None and not mask.any():
-            mask = None
-        h.update(f"\0{name}\0".encode())
-        if values.dtype == object:
-            h.update(_object_bytes(values, mask))
-        else:
-            block = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
-            if mask is not None:
-                block = np.where(mask, np.zeros((), block.dtype), block)
-            if block.dtype.kind == "f":
-                block = np.where(np.isnan(block), np.nan, block + 0.0)  # one NaN, one zero
-            h.update(block.dtype.str.encode() + b"\0" + block.tobytes())
-        if mask is not None:
-            h.update(b"\0mask" + np.packbits(mask).tobytes())
+        values = table[name]
+        h.update(f"\0{len(name)}\0{name}\0".encode("utf-8", "surrogatepass"))
+        _digest_values(h, values, _missing(values, table._masks.get(name)))
     return h.hexdigest()
 
 
-def _object_bytes(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> bytes:
+def _missing(values: NDArray[Any], mask: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """Where a value is marked as missing, None or NaT; None where nothing is."""
+    if values.dtype == object:
+        absent = np.fromiter((v is None for v in values), bool, len(values))
+    elif values.dtype.kind == "M":
+        absent = np.isnat(values)
+    else:
+        absent = None
+    if absent is not None and absent.any():
+        mask = absent if mask is None else absent | mask
+    return mask if mask is not None and mask.any() else None
+
+
+def _digest_values(h: hashlib._Hash, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
+    """The same bytes for one NaN or another, for 0.0 and -0.0, and whatever a missing value holds."""
+    if values.dtype == object:
+        _digest_objects(h, values, mask)
+    else:
+        block = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"), copy=False))
+        if mask is not None:
+            block = np.where(mask, np.zeros((), block.dtype), block)
+        if block.dtype.kind == "f":
+            block = block + np.zeros((), block.dtype)
+            block[np.isnan(block)] = np.nan
+        h.update(block.dtype.str.encode() + b"\0")
+        h.update(block.view(np.uint8))
     if mask is not None:
-        values = np.where(mask, None, values)
-    first = next((v for v in values if v is not None), None)
-    if first is not None and not isinstance(first, str):
+        h.update(b"\0mask")
+        h.update(np.packbits(mask))
+
+
+def _digest_objects(h: hashlib._Hash, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
+    if mask is not None:
+        values = np.where(mask, np.array(None, object), values)
+    items = values.tolist()
+    first = next((v for v in items if v is not None), "")
+    if isinstance(first, str):
+        texts = ["" if v is None else v for v in items] if mask is not None else items
+        lengths = np.fromiter(map(len, texts), "<i8", len(texts))
+        kind, data = b"text\0", "".join(texts).encode("utf-8", "surrogatepass")
+    else:
         import shapely
 
-        items: list[bytes] = [b"" if v is None else v for v in shapely.to_wkb(values, byte_order=1)]
-        kind = b"wkb\0"
-    else:
-        items = [b"" if v is None else v.encode("utf-8", "surrogatepass") for v in values]
-        kind = b"text\0"
-    lengths = np.fromiter((len(i) for i in items), np.int64, len(items))
-    return kind + lengths.tobytes() + b"".join(items)
+        shapes = [b"" if v is None else v for v in shapely.to_wkb(values, byte_order=1).tolist()]
+        lengths = np.fromiter(map(len, shapes), "<i8", len(shapes))
+        kind, data = b"wkb\0", b"".join(shapes)
+    h.update(kind)
+    h.update(lengths)
+    h.update(data)
 
 
 def check(data: Table | Grid, port: Port | GridPort, where: str) -> Table | Grid:
     """``data`` as ``port`` promises it, or ``InputError``.
 
-    Extra columns are dropped; int64 is widened to float64; nothing else is changed. Refused: a
-    missing column, another kind, a missing value where none is allowed, NaN or infinity, a value
-    outside the range, a geometry of another type.
+    Extra columns are dropped; int64 is widened to float64; None and NaT count as missing; nothing
+    else is changed. Refused: a missing column, another kind, a missing value where none is allowed,
+    NaN or infinity, a value outside the range, a geometry of another type.
     """
     if isinstance(port, GridPort):
         if not isinstance(data, Grid):
-            raise _refused(where, "shape", "a table came where a grid is declared")
-        for name in port.columns:
-            if name not in data.values:
-                raise _refused(where, "schema drift", f"the grid lacks '{name}'")
-        return data
+            raise _refused(where, "shape", f"a {type(data).__name__} came where a Grid is declared")
+        return _check_grid(data, port, where)
     if not isinstance(data, Table):
-        raise _refused(where, "shape", f"{type(data).__name__} came where a Table is declared")
+        raise _refused(where, "shape", f"a {type(data).__name__} came where a Table is declared")
     columns: dict[str, NDArray[Any]] = {}
     masks: dict[str, NDArray[Any]] = {}
     for name, column in port.columns.items():
@@ -489,34 +529,45 @@ def check(data: Table | Grid, port: Port | GridPort, where: str) -> Table | Grid
             raise _refused(
                 where, "schema drift", f"column '{name}' is missing; there are {', '.join(data.names)}"
             )
-        mask = data._masks.get(name)
-        columns[name] = _checked(values, mask, column, f"{where}.{name}")
+        columns[name], mask = _checked(values, data._masks.get(name), column, f"{where}.{name}")
         if mask is not None and column.nulls:
-            masks[name] = mask
+            masks[name] = _frozen(mask)
     return Table._of(columns, masks, len(data))
+
+
+def _check_grid(grid: Grid, port: GridPort, where: str) -> Grid:
+    if grid.dims != port.dims:
+        raise _refused(where, "shape", f"the grid has dims {grid.dims}, {port.dims} are declared")
+    for name, column in port.columns.items():
+        values = grid.values.get(name)
+        if values is None:
+            raise _refused(where, "schema drift", f"'{name}' is missing; there are {', '.join(grid.values)}")
+        if values.dtype.kind == "f" and column.kind == "number":
+            flat = values.ravel()
+            _check_numbers(flat, np.isnan(flat) if column.nulls else None, column, f"{where}.{name}")
+    return grid
 
 
 def _checked(
     values: NDArray[Any], mask: NDArray[np.bool_] | None, column: Column, where: str
-) -> NDArray[Any]:
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     if values.dtype != column.dtype:
         values = _widened(values, column, where)
-    if mask is not None and not column.nulls and mask.any():
+    mask = _missing(values, mask)
+    if mask is not None and not column.nulls:
         raise _refused(
             where,
             "nulls refused",
             f"row {int(mask.argmax())} is missing, and {int(mask.sum())} of {len(mask)} rows are",
             "fill the gaps before, or link a port that accepts nulls",
         )
-    if column.kind == "number" and len(values):
+    if column.kind == "number":
         _check_numbers(values, mask, column, where)
-    elif column.kind == "integer" and column.range is not None and len(values):
+    elif column.kind == "integer" and column.range is not None:
         _check_range(values if mask is None else values[~mask], column, where)
     elif column.kind in ("text", "geometry"):
         _check_objects(values, mask, column, where)
-    elif column.kind == "instant" and np.isnat(values if mask is None else values[~mask]).any():
-        raise _refused(where, "nulls refused", "a time stamp is missing (NaT)")
-    return values
+    return values, mask
 
 
 def _widened(values: NDArray[Any], column: Column, where: str) -> NDArray[Any]:
@@ -530,9 +581,7 @@ def _widened(values: NDArray[Any], column: Column, where: str) -> NDArray[Any]:
     raise _refused(where, "dtype", f"{values.dtype} came where {column.kind} ({column.dtype}) is declared")
 
 
-def _check_numbers(
-    values: NDArray[Any], mask: NDArray[np.bool_] | None, column: Column, where: str
-) -> None:
+def _check_numbers(values: NDArray[Any], mask: NDArray[np.bool_] | None, column: Column, where: str) -> None:
     present = values if mask is None else values[~mask]
     if not len(present):
         return
@@ -560,22 +609,24 @@ def _check_range(present: NDArray[Any], column: Column, where: str) -> None:
         )
 
 
-def _check_objects(
-    values: NDArray[Any], mask: NDArray[np.bool_] | None, column: Column, where: str
-) -> None:
-    expected: type = str
-    if column.kind == "geometry":
+def _check_objects(values: NDArray[Any], mask: NDArray[np.bool_] | None, column: Column, where: str) -> None:
+    if column.kind == "text":
+        wrong = np.fromiter((not isinstance(v, str) for v in values), bool, len(values))
+    else:
         import shapely
 
-        expected = shapely.Geometry
-        if column.geometry not in (None, "Geometry") and len(values):
-            kinds = {g.geom_type for g in (values if mask is None else values[~mask]) if g is not None}
-            allowed = {column.geometry, "Polygon"} if column.geometry == "MultiPolygon" else {column.geometry}
-            if kinds - allowed:
-                raise _refused(where, "geometry", f"{sorted(kinds - allowed)} came, {column.geometry} is declared")
-    for row, value in enumerate(values):
-        if not isinstance(value, expected) and (mask is None or not mask[row]):
-            raise _refused(where, "dtype", f"row {row} is {value!r}, {column.kind} is declared")
+        wrong = ~shapely.is_geometry(values)
+    if mask is not None:
+        wrong &= ~mask
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise _refused(where, "dtype", f"row {row} is {values[row]!r}, {column.kind} is declared")
+    if column.kind == "geometry" and column.geometry is not None and column.geometry != "Geometry":
+        kinds = np.unique(shapely.get_type_id(values if mask is None else values[~mask]))
+        also = {"MultiPolygon": "POLYGON", "LineString": "LINEARRING"}.get(column.geometry)
+        other = sorted({shapely.GeometryType(k).name for k in kinds} - {column.geometry.upper(), also})
+        if other:
+            raise _refused(where, "geometry", f"{', '.join(other)} came, {column.geometry} is declared")
 
 
 def _refused(where: str, code: str, what: str, fix: str = "") -> InputError:
@@ -643,11 +694,16 @@ def _column_as_dict(column: Column) -> dict[str, Any]:
 
 def port_from_dict(plain: Mapping[str, Any]) -> AnyPort:
     """The inverse of ``port_as_dict``."""
-    rest = {n: v for n, v in plain.items() if n not in ("shape", "columns")}
-    columns = {
-        n: Column(**{k: tuple(v) if k == "range" and v is not None else v for k, v in c.items()})
-        for n, c in plain["columns"].items()
-    }
+    rest: dict[str, Any] = {n: v for n, v in plain.items() if n not in ("shape", "columns")}
+    columns = {n: _column_from_dict(c) for n, c in plain["columns"].items()}
     if plain.get("shape") == "grid":
-        return GridPort(columns, **{k: tuple(v) if k == "dims" else v for k, v in rest.items()})
+        rest["dims"] = tuple(rest.get("dims", ("y", "x")))
+        return GridPort(columns, **rest)
     return Port(columns, **rest)
+
+
+def _column_from_dict(plain: Mapping[str, Any]) -> Column:
+    values: dict[str, Any] = dict(plain)
+    if values.get("range") is not None:
+        values["range"] = tuple(values["range"])
+    return Column(**values)
