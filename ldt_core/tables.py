@@ -482,10 +482,10 @@ def _digest_values(h: hashlib._Hash, values: NDArray[Any], mask: NDArray[np.bool
             block = block + np.zeros((), block.dtype)
             block[np.isnan(block)] = np.nan
         h.update(block.dtype.str.encode() + b"\0")
-        h.update(block.view(np.uint8))
+        h.update(block.view(np.uint8).data)
     if mask is not None:
         h.update(b"\0mask")
-        h.update(np.packbits(mask))
+        h.update(np.packbits(mask).data)
 
 
 def _digest_objects(h: hashlib._Hash, values: NDArray[Any], mask: NDArray[np.bool_] | None) -> None:
@@ -504,7 +504,7 @@ def _digest_objects(h: hashlib._Hash, values: NDArray[Any], mask: NDArray[np.boo
         lengths = np.fromiter(map(len, shapes), "<i8", len(shapes))
         kind, data = b"wkb\0", b"".join(shapes)
     h.update(kind)
-    h.update(lengths)
+    h.update(lengths.data)
     h.update(data)
 
 
