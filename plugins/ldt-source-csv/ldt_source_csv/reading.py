@@ -200,11 +200,7 @@ def _refuse_ragged(params: CsvParams, ragged: list[Any], separator: str) -> None
 def _arrow_encoding(params: CsvParams) -> str:
     # Arrow drops the byte order mark of UTF-8 by itself; anything else is decoded by Python, slower.
     name = params.encoding.lower().replace("_", "-")
-    return (
-        "utf8"
-        if params.encoding.lower().replace("_", "-") in ("utf-8-sig", "utf-8", "utf8")
-        else params.encoding
-    )
+    return "utf8" if name in ("utf-8-sig", "utf-8", "utf8") else name
 
 
 def _undecoded(params: CsvParams, error: Exception) -> ldt.InputError:
