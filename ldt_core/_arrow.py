@@ -116,11 +116,18 @@ def _as_arrow(source: Any) -> pa.Table:
         return pa.Table.from_batches([source])
     if isinstance(source, pa.RecordBatchReader):
         return source.read_all()
-    if hasattr(source, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(source).read_all()
-    if hasattr(source, "__arrow_c_array__"):
-        schema, array = source.__arrow_c_array__()
-        return pa.Table.from_batches([pa.RecordBatch._import_from_c_capsule(schema, array)])
+    try:
+        if hasattr(source, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(source).read_all()
+        if hasattr(source, "__arrow_c_array__"):
+            schema, array = source.__arrow_c_array__()
+            return pa.Table.from_batches([pa.RecordBatch._import_from_c_capsule(schema, array)])
+    except pa.ArrowException as exc:
+        raise InputError(
+            f"{type(source).__name__} cannot be read as Arrow: {exc}",
+            code="dtype",
+            fix="hand over frame.to_arrow() of a geopandas frame; give every column one type",
+        ) from exc
     raise InputError(
         f"{type(source).__name__} offers no Arrow data",
         code="shape",

@@ -8,13 +8,17 @@ it converts to nothing but itself.
 
 from __future__ import annotations
 
+import math
 import re
+from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from .errors import WiringError
 
 _ANNOTATION = re.compile(r"\{[^{}]*\}")
+_LONE = re.compile(r"(?:(?<=[./(])|^)\{[^{}]*\}")  # an annotation that is a term of its own stands for 1
+_FACTOR_ONE = re.compile(r"[./]1(?=[./)]|$)|(?:(?<=\()|^)1\.")
 _LEVELS = frozenset({"dB", "B", "Np"})
 
 
@@ -31,10 +35,9 @@ class Conversion(NamedTuple):
 
 def strip_annotations(code: str) -> str:
     """A UCUM code without its ``{...}`` annotations, which carry no dimension: ``{veh}/h`` -> ``1/h``."""
-    bare = _ANNOTATION.sub("", code)
-    if bare.startswith("/") or bare == "":
-        bare = "1" + bare
-    return bare.replace("./", "/").rstrip(".")
+    bare = _ANNOTATION.sub("", _LONE.sub("1", code))
+    bare = _FACTOR_ONE.sub("", bare) or "1"
+    return "1" + bare if bare.startswith("/") else bare
 
 
 @cache
@@ -73,7 +76,7 @@ def check_unit(code: str) -> None:
 # Codes seen so often that their check need not build the registry.
 _COMMON = frozenset(
     "1 % m km s min h d g mg kg t m/s km/h m2 m3 W kW W.h kW.h J Cel K Pa kPa bar L L/s m3/s m3/h "
-    "ug/m3 mg/m3 g/s mg/s g/km deg Hz A V {veh}/h {veh} 1/h {trip} {person} [ppm] ug mm".split()
+    "ug/m3 mg/m3 g/s mg/s g/km deg Hz A V {veh}/h {veh} 1/h {trip} {person} [ppm] ug mm".split()  # noqa: SIM905
 )
 
 
@@ -86,14 +89,10 @@ def conversion(source: str, target: str) -> Conversion:
     """
     if source == target or strip_annotations(source) == strip_annotations(target):
         return Conversion(1.0, 0.0)
-    if source in _LEVELS or target in _LEVELS:
-        raise WiringError(
-            f"{source} does not convert to {target} by a gain and an offset",
-            code="unit not linear",
-            fix="levels convert only through a model that states the reference",
-        )
     check_unit(source)
     check_unit(target)
+    if source in _LEVELS or target in _LEVELS:
+        raise _not_linear(source, target)
     origin, goal = _quantity(source), _quantity(target)
     if origin.dimensionality != goal.dimensionality:
         raise WiringError(
@@ -107,9 +106,30 @@ def conversion(source: str, target: str) -> Conversion:
         scaled = registry.Quantity(value * origin.magnitude, origin.units).to(goal.units)
         return float(scaled.magnitude) / float(goal.magnitude)
 
-    offset = convert(0.0)
+    offset, one, two = convert(0.0), convert(1.0), convert(2.0)
+    if not math.isfinite(two) or not math.isclose(two - one, one - offset, rel_tol=1e-9):
+        raise _not_linear(source, target)
     if offset == 0.0:
-        return Conversion(convert(1.0), 0.0)
+        return Conversion(_tidy(one), 0.0)
     # An offset unit such as Cel: a long baseline keeps the digits that a difference would lose.
-    gain = (convert(1e9) - offset) / 1e9
-    return Conversion(float(f"{gain:.14g}"), float(f"{offset:.13g}"))
+    return Conversion(_exact((convert(1e9) - offset) / 1e9), _exact(offset))
+
+
+def _not_linear(source: str, target: str) -> WiringError:
+    return WiringError(
+        f"{source} does not convert to {target} by a gain and an offset",
+        code="unit not linear",
+        fix="levels convert only through a model that states the reference",
+    )
+
+
+def _tidy(value: float) -> float:
+    """The short decimal (3.6) where the unit library's arithmetic missed it by a few bits."""
+    short = float(f"{value:.12g}")
+    return short if abs(short - value) <= 4 * math.ulp(value) else value
+
+
+def _exact(value: float) -> float:
+    """The simple fraction (5/9, -160/9, 273.15) that a temperature scale is defined by."""
+    simple = float(Fraction(value).limit_denominator(10_000))
+    return simple if math.isclose(simple, value, rel_tol=1e-12) else value
