@@ -38,7 +38,7 @@ class RoadNoise(ldt.Model):
 
     id = "road-noise"
     title = "Road noise at buildings (screening estimate)"
-    inputs = {
+    inputs = {  # noqa: RUF012 - the contract's way to declare ports
         "network": ldt.Port(
             {"edge": ldt.text(), "geometry": ldt.geometry("LineString")},
             at="start",
@@ -70,7 +70,7 @@ class RoadNoise(ldt.Model):
             description="Those higher than 4 m screen the walls behind them.",
         ),
     }
-    outputs = {
+    outputs = {  # noqa: RUF012
         "levels": ldt.Port(
             {
                 "time": ldt.instant(),
@@ -92,11 +92,11 @@ class RoadNoise(ldt.Model):
             description="A-weighted sound power per metre, dB re 1 pW/m; 0 where nothing drives.",
         ),
     }
-    validity = {
+    validity = {  # noqa: RUF012
         "use": "comparing streets and scenarios; not strategic noise mapping",
         "speed": "20 to 130 km/h; slower vehicles are as loud as at 20 km/h",
         "not modelled": "reflections, terrain, soft ground, weather, gradient, junctions, motorcycles",
-        "emission": "equations agree with a reference implementation to 0.001 dB in every octave band",
+        "emission": "equations agree with a reference implementation to rounding, in every octave band",
     }
 
     class Params(ldt.Params):
@@ -172,7 +172,7 @@ class RoadNoise(ldt.Model):
         if over.any():
             first = int(over.argmax())
             raise ldt.InputError(
-                f"'{traffic['edge'][first]}' has {heavy[first]:g} heavy among {flow[first]:g} vehicles an hour",
+                f"'{traffic['edge'][first]}' has {heavy[first]:g} heavy among {flow[first]:g} vehicles/h",
                 where="road-noise.traffic.heavy",
                 fix="flow counts all vehicles, heavy ones included",
             )

@@ -128,9 +128,9 @@ def trace(
     starts, ends, edge = cut_streets(streets)
     points, building = place_receivers(buildings, spacing)
     middles = (starts + ends) / 2.0
-    screens = buildings[heights > RECEIVER_HEIGHT]
-    shapely.prepare(screens)
-    tree = shapely.STRtree(screens)
+    shapely.prepare(buildings)
+    screens = np.flatnonzero(heights > RECEIVER_HEIGHT)
+    tree = shapely.STRtree(buildings[screens])
     near = shapely.STRtree(shapely.linestrings(np.stack([starts, ends], 1)))
     receiver, piece = near.query(shapely.points(points), predicate="dwithin", distance=max_distance)
     order = np.lexsort((piece, receiver))
@@ -139,19 +139,20 @@ def trace(
     for low in range(0, len(receiver), _PAIRS_AT_ONCE):
         part = slice(low, low + _PAIRS_AT_ONCE)
         at, to = points[receiver[part]], piece[part]
-        hidden = _hidden(at, middles[to], screens, tree)
+        own = building[receiver[part]]
+        sights = shapely.linestrings(np.stack([at, middles[to]], 1))
+        # Half of all sights end at the receiver's own building, which is one quick test.
+        hidden = shapely.intersects(buildings[own], sights) & (heights[own] > RECEIVER_HEIGHT)
+        open_ = np.flatnonzero(~hidden)
+        sight, screen = tree.query(sights[open_])
+        crossing = shapely.intersects(buildings[screens[screen]], sights[open_[sight]])
+        hidden[open_[sight[crossing]]] = True
         spread = spread_line(at, starts[to], ends[to])
         distance = np.hypot(np.hypot(*(at - middles[to]).T), RECEIVER_HEIGHT - SOURCE_HEIGHT)
         loss = absorption * distance[:, None] + np.where(hidden, screening_loss, 0.0)[:, None]
         energy[part] = spread[:, None] * 10.0 ** (-loss / 10.0)
         progress(min(1.0, (low + _PAIRS_AT_ONCE) / len(receiver)))
-    column = edge[piece][:, None] * len(BANDS) + np.arange(len(BANDS))
-    row = np.broadcast_to(receiver[:, None], column.shape)
-    matrix = csr_array(
-        (energy.ravel(), (row.ravel(), column.ravel())), shape=(len(points), len(streets) * len(BANDS))
-    )
-    matrix.sum_duplicates()
-    return Transfer(matrix, building, points)
+    return Transfer(_sum_pieces(receiver, edge[piece], energy, len(points), len(streets)), building, points)
 
 
 def spread_line(points: Floats, starts: Floats, ends: Floats) -> Floats:
@@ -171,13 +172,14 @@ def spread_line(points: Floats, starts: Floats, ends: Floats) -> Floats:
     return np.asarray((np.arctan(last / aside) - np.arctan(first / aside)) / (2.0 * np.pi * aside))
 
 
-def _hidden(
-    points: Floats, middles: Floats, screens: NDArray[np.object_], tree: shapely.STRtree
-) -> NDArray[np.bool_]:
-    """Whether a building stands between each point and the middle of a piece of street."""
-    sights = shapely.linestrings(np.stack([points, middles], 1))
-    sight, screen = tree.query(sights)
-    crossing = shapely.intersects(screens[screen], sights[sight])
-    hidden = np.zeros(len(points), bool)
-    hidden[sight[crossing]] = True
-    return hidden
+def _sum_pieces(receiver: Ints, edge: Ints, energy: Floats, receivers: int, edges: int) -> csr_array:
+    """Pieces of one street added up per receiver; rows come sorted by receiver, then edge."""
+    bands = len(BANDS)
+    first = np.ones(len(receiver), bool)
+    first[1:] = (receiver[1:] != receiver[:-1]) | (edge[1:] != edge[:-1])
+    heads = np.flatnonzero(first)
+    summed = np.add.reduceat(energy, heads, axis=0) if len(heads) else energy
+    column = edge[heads][:, None] * bands + np.arange(bands)
+    rows = np.zeros(receivers + 1, np.int64)
+    rows[1:] = np.cumsum(np.bincount(receiver[heads], minlength=receivers)) * bands
+    return csr_array((summed.ravel(), column.ravel(), rows), shape=(receivers, edges * bands))
