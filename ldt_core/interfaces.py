@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, model_validator
 from pydantic import Field as Field
 from pydantic_core import core_schema
 
@@ -38,7 +38,14 @@ AnyPort = Port | GridPort
 Secret = SecretStr
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)")
-_MICROSECONDS = {"us": 1, "ms": 1000, "s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
+_MICROSECONDS = {
+    "us": 1,
+    "ms": 1000,
+    "s": SECOND,
+    "min": 60 * SECOND,
+    "h": 3600 * SECOND,
+    "d": 86400 * SECOND,
+}
 
 
 def parse_duration(text: str | int) -> int:
@@ -133,11 +140,42 @@ def file_digest(path: Path) -> str:
 
 
 class Params(BaseModel):
-    """A component's parameters: frozen, unknown keys refused, ``inf`` and ``nan`` refused."""
+    """A component's parameters: frozen, unknown keys refused, ``inf`` and ``nan`` refused.
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, ser_json_inf_nan="null"
-    )
+    A number marked with ``ldt.unit`` may be written with another unit of the same dimension:
+    ``threshold: 300 K`` for a parameter in ``Cel``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_units(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        read = dict(values)
+        for name, info in cls.model_fields.items():
+            marked = next((m for m in info.metadata if isinstance(m, unit)), None)
+            if marked is not None and isinstance(read.get(name), str):
+                read[name] = _with_unit(read[name], marked.code, name)
+        return read
+
+
+_NUMBER_WITH_UNIT = re.compile(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\S.*)")
+
+
+def _with_unit(text: str, target: str, name: str) -> Any:
+    from .errors import WiringError
+    from .units import conversion
+
+    found = _NUMBER_WITH_UNIT.fullmatch(text.strip())
+    if found is None:
+        return text
+    try:
+        gain, offset = conversion(found[2].strip(), target)
+    except WiringError as exc:
+        raise ValueError(f"{name} is in {target}: {exc.what}") from exc
+    return float(found[1]) * gain + offset
 
 
 class Window(NamedTuple):
@@ -175,7 +213,7 @@ class Context:
     """
 
     start: np.datetime64 = field(default_factory=lambda: np.datetime64("2000-01-01T00:00", "us"))
-    window: Window = Window(0, 3600 * SECOND)
+    window: Window = field(default_factory=lambda: Window(0, 3600 * SECOND))
     seed: int = 0
     crs: str = "EPSG:3857"
     bbox: tuple[float, float, float, float] | None = None
@@ -198,7 +236,8 @@ class Context:
         """One uniform draw in [0, 1) per id, the same whatever other ids there are."""
         head = f"{self.seed}\0{label}\0".encode()
         raw = b"".join(hashlib.blake2b(head + i.encode(), digest_size=8).digest() for i in ids)
-        return (np.frombuffer(raw, "<u8") >> np.uint64(11)) * 2.0**-53
+        draws: NDArray[np.float64] = (np.frombuffer(raw, "<u8") >> np.uint64(11)) * 2.0**-53
+        return draws
 
     def instant(self, micros: int) -> np.datetime64:
         """The UTC time stamp of a point on the run's clock."""
@@ -237,10 +276,13 @@ class Component(ABC):
     validity: ClassVar[Mapping[str, Any]] = {}
     tolerances: ClassVar[Mapping[str, float]] = {}
     resources: ClassVar[Mapping[str, str]] = {}
+    step_default: ClassVar[str | None] = None
 
     Params: ClassVar[type[Params]] = Params
 
-    def __init__(self, params: Params | Mapping[str, Any] | None = None, context: Context | None = None) -> None:
+    def __init__(
+        self, params: Params | Mapping[str, Any] | None = None, context: Context | None = None
+    ) -> None:
         if not isinstance(params, BaseModel):
             params = type(self).Params.model_validate(dict(params or {}))
         self.params: Any = params

@@ -6,17 +6,17 @@ that come later; ``Twin.for_scenario`` is the twin with one scenario's changes i
 
 from __future__ import annotations
 
-import graphlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .errors import LdtError, TwinFileError, nearest, raise_all
+from .twin_scenarios import Override as Override
+from .twin_scenarios import resolve
 from .twin_schema import Branch as Branch
 from .twin_schema import ColumnEntry as ColumnEntry
 from .twin_schema import ComponentEntry as ComponentEntry
@@ -33,8 +33,7 @@ from .twin_schema import twin_json_schema as twin_json_schema
 from .twin_values import Condition as Condition
 from .twin_values import Ref as Ref
 from .twin_values import show
-from .twin_yaml import Path as KeyPath
-from .twin_yaml import Source, read_source
+from .twin_yaml import KeyPath, Source, read_source
 
 BASE = "base"
 
@@ -48,21 +47,13 @@ NOT_YET: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
 )
 
 
-class Override(NamedTuple):
-    """A value that a scenario sets. ``key`` is the path of the entry in the file."""
-
-    value: Any
-    place: str
-    key: KeyPath
-
-
 @dataclass(frozen=True)
 class Twin:
     """A twin file. ``bbox`` is min x, min y, max x, max y in metres of ``crs``.
 
     ``scenario`` is the name of the scenario whose changes are in place, None for the file as it
-    stands. ``tree`` is the file as plain data, environment filled in. ``kpis`` keep the order of
-    their reductions.
+    stands. ``tree`` is the file as plain data with the environment filled in: it may hold secrets and
+    belongs in no record.
     """
 
     path: Path
@@ -83,13 +74,14 @@ class Twin:
     tree: Mapping[str, Any] = field(repr=False)
     source: Source = field(repr=False, compare=False)
     scenario: str | None = None
+    home: Path | None = None
     moved: Mapping[KeyPath, KeyPath] = field(default_factory=dict, repr=False, compare=False)
     origin: Twin | None = field(default=None, repr=False, compare=False)
 
     @property
     def folder(self) -> Path:
         """Where relative paths start."""
-        return self.path.parent
+        return self.home or self.path.parent
 
     @property
     def duration(self) -> int:
@@ -109,10 +101,9 @@ class Twin:
         does not hold has the place of the nearest one above it.
         """
         for n in range(len(path), 0, -1):
-            moved = self.moved.get(path[:n])
-            if moved is not None:
-                return self.source.place((*moved, *path[n:]), key=key)
-        return self.source.place(path, key=key)
+            if path[:n] in self.moved:
+                return self.source.place(*self.moved[path[:n]], *path[n:], key=key)
+        return self.source.place(*path, key=key)
 
     def resolve(self, name: str) -> Mapping[tuple[str, ...], Override]:
         """What a scenario sets, its parents' changes included, by path: ("traffic", "params", "scale").
@@ -120,15 +111,21 @@ class Twin:
         Mappings are taken apart, so that each path leads to a scalar, a list or an empty mapping.
         Raises ``TwinFileError``: unresolved reference, conflicting parents.
         """
-        found, errors = _resolve(self, [name])
+        if name not in self.scenarios:
+            raise _error(
+                "unresolved reference",
+                f"no scenario is called {show(name)}",
+                self.path.name,
+                nearest(name, self.scenarios),
+            )
+        found, errors = resolve(self.scenarios, self.components, self.place)
         raise_all(errors)
         return found[name]
 
     def for_scenario(self, name: str) -> Twin:
         """The twin with a scenario's changes in place. Raises ``TwinFileError``."""
         origin = self.origin or self
-        overrides = origin.resolve(name)
-        twin, errors = _apply(origin, name, overrides)
+        twin, errors = _apply(origin, name, dict(origin.resolve(name)))
         raise_all(errors)
         return twin
 
@@ -144,34 +141,44 @@ def load_twin(path: Path | str, env: Mapping[str, str] = os.environ) -> Twin:
     names = {section: _names(tree, section) for section in ("components", "scenarios")}
     content, problems = shape(TwinFile, tree, names)
     known = {e.where for e in errors}  # the reader's word on a value comes before the schema's
-    errors += [e for p in problems if (e := _as_error(p, source)).where not in known]
+    errors += [e for e in _as_errors(problems, source.place) if e.where not in known]
     if content is not None:
         twin = _twin(file, source, tree, content)
-        errors += _check_scenarios(twin)
+        resolved, wrong = resolve(twin.scenarios, twin.components, twin.place)
+        errors += wrong
+        for name, overrides in resolved.items():
+            errors += _apply(twin, name, overrides)[1] if overrides else []
         errors += refuse_not_yet(twin)
         if not errors:
             return twin
+    elif isinstance(tree, dict):  # what can still be said
+        scenarios, _ = shape(Scenarios, tree.get("scenarios"), names)
+        if scenarios and names["components"] is not None:
+            errors += resolve(scenarios, names["components"], source.place)[1]
+        errors += _not_yet(tree, source.place)
     raise_all(_in_order(errors))
     raise AssertionError("a twin that cannot be read has an error")
 
 
 def refuse_not_yet(twin: Twin) -> list[LdtError]:
     """An error for everything that the file asks for and this version does not do."""
+    return _not_yet(twin.tree, twin.place)
+
+
+def _not_yet(tree: Any, place: Place) -> list[LdtError]:
     errors: list[LdtError] = []
     for pattern, value, feature in NOT_YET:
-        for path, found in _match(twin.tree, pattern):
+        for path, found in _match(tree, pattern):
             if found is not None and (value is None or found == value):
-                fix = f"remove {path[-1]}, or write another value" if value else f"remove {path[-1]}"
-                errors.append(
-                    _error("not in this version", f"{feature} is not in this version", twin.place(*path), fix)
-                )
+                what, fix = f"{feature} is not in this version", f"remove {path[-1]}"
+                errors.append(_error("not in this version", what, place(*path), fix))
     return errors
 
 
 def _read(path: Path) -> tuple[Path, bytes]:
     try:
         file = path / "twin.yaml" if path.is_dir() else path
-        return file, file.read_bytes()
+        return file.absolute(), file.read_bytes()
     except (OSError, ValueError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else str(exc)
         fix = "name a twin file or a folder with twin.yaml; `ldt new twin NAME` makes one"
@@ -180,12 +187,10 @@ def _read(path: Path) -> tuple[Path, bytes]:
 
 def _names(tree: Any, section: str) -> list[str] | None:
     """The names that a section defines; None where it cannot be read, so that nothing is proved by it."""
-    found = tree.get(section, {}) if isinstance(tree, dict) else None
-    if section == "scenarios" and not found:
-        return [BASE]
-    return (
-        list(found) if isinstance(found, dict) else [] if found is None and isinstance(tree, dict) else None
-    )
+    found = (tree.get(section) or {}) if isinstance(tree, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return [BASE] if section == "scenarios" and not found else list(found)
 
 
 def _twin(path: Path, source: Source, tree: dict[str, Any], content: TwinFile) -> Twin:
@@ -215,9 +220,8 @@ def _error(code: str, what: str, where: str, fix: str) -> TwinFileError:
     return TwinFileError(what, code=code, where=where, fix=fix)
 
 
-def _as_error(problem: Problem, source: Source) -> TwinFileError:
-    where = source.place(problem.path, key=problem.key)
-    return _error(problem.code, problem.what, where, problem.fix)
+def _as_errors(problems: list[Problem], place: Place) -> list[LdtError]:
+    return [_error(p.code, p.what, place(*p.path, key=p.key), p.fix) for p in problems]
 
 
 def _in_order(errors: list[LdtError]) -> list[LdtError]:
@@ -245,199 +249,16 @@ def _match(value: Any, pattern: tuple[str, ...], path: KeyPath = ()) -> Iterator
             yield from _match(below, pattern[1:], (*path, key))
 
 
-# --- scenarios --------------------------------------------------------------------------------
-
-
-def _check_scenarios(twin: Twin) -> list[LdtError]:
-    resolved, errors = _resolve(twin, list(twin.scenarios))
-    for name, overrides in resolved.items():
-        if overrides:
-            errors += _apply(twin, name, overrides)[1]
-    return errors
-
-
-def _resolve(
-    twin: Twin, wanted: list[str]
-) -> tuple[dict[str, dict[tuple[str, ...], Override]], list[LdtError]]:
-    """What each wanted scenario sets; scenarios with an error are left out."""
-    graph: dict[str, tuple[str, ...]] = {}
-    todo = list(wanted)
-    while todo:
-        name = todo.pop()
-        if name not in twin.scenarios:
-            return {}, [
-                _error(
-                    "unresolved reference",
-                    f"no scenario is called {show(name)}",
-                    twin.path.name,
-                    nearest(name, twin.scenarios),
-                )
-            ]
-        if name not in graph:
-            graph[name] = twin.scenarios[name].extends
-            todo += graph[name]
-    try:
-        order = list(graphlib.TopologicalSorter(graph).static_order())
-    except graphlib.CycleError as exc:
-        loop: list[str] = exc.args[1][::-1]
-        where = twin.place("scenarios", loop[0], "extends")
-        return {}, [
-            _error(
-                "unresolved reference",
-                f"scenarios extend each other in a circle: {' -> '.join(loop)}",
-                where,
-                "remove one extends",
-            )
-        ]
-    found: dict[str, dict[tuple[str, ...], Override]] = {}
-    errors: list[LdtError] = []
-    for name in order:
-        own, problems = _own_changes(twin, name)
-        if not problems and all(parent in found for parent in graph[name]):
-            merged, problems = _inherit(twin, name, own, {p: found[p] for p in graph[name]})
-            if not problems:
-                found[name] = merged
-        errors += problems
-    return {name: found[name] for name in wanted if name in found}, errors
-
-
-def _own_changes(twin: Twin, name: str) -> tuple[dict[tuple[str, ...], Override], list[LdtError]]:
-    found: dict[tuple[str, ...], Override] = {}
-    errors: list[LdtError] = []
-    for dotted, value in twin.scenarios[name].changes.items():
-        key = ("scenarios", name, "set", dotted)
-        path = tuple(dotted.split("."))
-        refused = _refuse_target(twin, path)
-        if refused:
-            errors.append(_error("override hits nothing", refused[0], twin.place(*key, key=True), refused[1]))
-            continue
-        for inner, leaf in _leaves(value):
-            full = path + inner
-            clash = _overlap(full, found)
-            if clash is not None:
-                what = f"'{'.'.join(full)}' and '{'.'.join(clash)}' are set in one scenario"
-                errors.append(_error("duplicate key", what, twin.place(*key, key=True), "remove one of them"))
-                break
-            found[full] = Override(leaf, twin.place(*key, *inner), (*key, *inner))
-    return found, errors
-
-
-def _refuse_target(twin: Twin, path: tuple[str, ...]) -> tuple[str, str] | None:
-    """(what, fix) unless a scenario may set this path."""
-    head, rest = path[0], path[1:]
-    if head == "run":
-        if len(rest) == 1 and rest[0] in ("seed", "replicates"):
-            return None
-        return (
-            f"a scenario sets run.seed or run.replicates, not {show('.'.join(path))}",
-            "write one of the two",
-        )
-    if head == "components" and head not in twin.components:
-        return (
-            f"{show('.'.join(path))} begins with 'components'",
-            f"write {'.'.join(rest) or 'component.params.NAME'}",
-        )
-    if head not in twin.components:
-        return f"no component is called {show(head)}", nearest(head, twin.components)
-    if rest and rest[0] == "params" and all(rest):
-        return None
-    if rest == ("step",):
-        return None
-    fix = f"write {head}.params.{'.'.join(rest) or 'NAME'}, or {head}.step"
-    return f"a scenario sets a component's params or its step, not {show('.'.join(path))}", fix
-
-
-def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(value, dict) and value:
-        for key, below in value.items():
-            yield from _leaves(below, (*path, key))
-    else:
-        yield path, value
-
-
-def _overlap(path: tuple[str, ...], others: Mapping[tuple[str, ...], Any]) -> tuple[str, ...] | None:
-    """One of the others that is the path, above it or below it."""
-    for n in range(1, len(path) + 1):
-        if path[:n] in others:
-            return path[:n]
-    return next((o for o in others if o[: len(path)] == path), None)
-
-
-def _inherit(
-    twin: Twin,
-    name: str,
-    own: dict[tuple[str, ...], Override],
-    parents: Mapping[str, dict[tuple[str, ...], Override]],
-) -> tuple[dict[tuple[str, ...], Override], list[LdtError]]:
-    merged: dict[tuple[str, ...], Override] = {}
-    giver: dict[tuple[str, ...], str] = {}
-    errors: list[LdtError] = []
-    for parent, changes in parents.items():
-        for path, override in changes.items():
-            if any(path[:n] in own for n in range(1, len(path) + 1)):
-                continue
-            clash = _overlap(path, merged)
-            if clash is None:
-                merged[path], giver[path] = override, parent
-            elif giver[clash] != parent and not (clash == path and _same(merged[path].value, override.value)):
-                what = f"'{giver[clash]}' and '{parent}' set '{'.'.join(path if len(path) > len(clash) else clash)}' differently"
-                fix = f"set it in '{name}' too; see {merged[clash].place} and {override.place}"
-                errors.append(
-                    _error("conflicting parents", what, twin.place("scenarios", name, "extends"), fix)
-                )
-    return merged | own, errors
-
-
-def _same(a: Any, b: Any) -> bool:
-    return json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
-
-
-def _apply(
-    twin: Twin, name: str, overrides: Mapping[tuple[str, ...], Override]
-) -> tuple[Twin, list[LdtError]]:
-    tree: dict[str, Any] = dict(twin.tree)
-    moved: dict[KeyPath, KeyPath] = {}
-    errors: list[LdtError] = []
-    for path, override in sorted(overrides.items(), key=lambda item: len(item[0])):
-        full = path if path[0] == "run" else ("components", *path)
-        blocked = _put(tree, full, override.value)
-        if blocked is not None:
-            above, value = ".".join(path[: blocked - (path is not full)]), show(_get(tree, full[:blocked]))
-            what = f"'{'.'.join(path)}' lies below '{above}', which is {value}"
-            errors.append(_error("override hits nothing", what, override.place, f"set '{above}' as a whole"))
-        moved[full] = override.key
+def _apply(twin: Twin, name: str, overrides: Overrides) -> tuple[Twin, list[LdtError]]:
+    tree, moved, errors = override_tree(twin.tree, overrides)
     new = replace(twin, scenario=name, tree=tree, moved=moved, origin=twin)
     components, run = dict(twin.components), twin.run
-    problems: list[Problem] = []
-    for component in dict.fromkeys(path[0] for path in overrides):
-        at = ("run",) if component == "run" else ("components", component)
-        entry, wrong = shape(RunRules if component == "run" else ComponentEntry, _get(tree, at), {}, at)
-        problems += wrong
-        if component == "run":
-            run = entry
+    for head in dict.fromkeys(path[0] for path in overrides):
+        if head == "run":
+            run, problems = shape(RunRules, tree["run"], {}, ("run",))
         else:
-            components[component] = entry
-    errors += [_error(p.code, p.what, new.place(*p.path), p.fix) for p in problems]
+            components[head], problems = shape(
+                ComponentEntry, tree["components"][head], {}, ("components", head)
+            )
+        errors += _as_errors(problems, new.place)
     return replace(new, components=components, run=run), errors
-
-
-def _get(tree: Any, path: KeyPath) -> Any:
-    for part in path:
-        tree = tree[part]
-    return tree
-
-
-def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> int | None:
-    """Set a value without touching the dicts that the tree shares with others.
-
-    Returns None, or how much of the path leads to something that is not a mapping.
-    """
-    here = tree
-    for n, part in enumerate(path[:-1], 1):
-        below = here.get(part)
-        if below is not None and not isinstance(below, dict):
-            return n
-        here[part] = below = dict(below or {})
-        here = below
-    here[path[-1]] = value
-    return None

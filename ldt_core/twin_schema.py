@@ -39,10 +39,11 @@ from .twin_values import (
     Version,
     Where,
     Whole,
+    Word,
     Zone,
     show,
 )
-from .twin_yaml import Path
+from .twin_yaml import KeyPath
 
 _SHAPE = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 Content = Annotated[Mapping[str, Any], OrNothing()]
@@ -138,7 +139,7 @@ class ComponentEntry:
 
     __pydantic_config__ = _SHAPE
 
-    use: Text
+    use: Word
     """Id of the component (`ldt list`), or the https address of a remote one."""
     step: Step | None = None
     """Size of one advance, such as 60s or 15min."""
@@ -226,7 +227,7 @@ class ViewDefinition:
 
     __pydantic_config__ = _SHAPE
 
-    use: Text
+    use: Word
     """Id of a viewer (`ldt list`)."""
     title: Text = ""
     """Name for people."""
@@ -270,6 +271,9 @@ class Scenario:
     """Start from the state of another scenario instead of from the beginning."""
 
 
+Scenarios = Annotated[dict[Name, Annotated[Scenario, OrNothing()]], OrNothing()]
+
+
 @dataclass(frozen=True, kw_only=True)
 class TwinFile:
     """A Local Digital Twin: a place, its components, how they are joined, and what is asked of them."""
@@ -296,9 +300,7 @@ class TwinFile:
     """KPIs by name."""
     views: Annotated[dict[Name, ViewDefinition], OrNothing()] = field(default_factory=dict)
     """Views by name."""
-    scenarios: Annotated[dict[Name, Annotated[Scenario, OrNothing()]], OrNothing()] = field(
-        default_factory=dict
-    )
+    scenarios: Scenarios = field(default_factory=dict)
     """Scenarios by name. The baseline is the one called base, else the first."""
     sweeps: Any = None
     """Reserved."""
@@ -310,7 +312,7 @@ class TwinFile:
 class Problem(NamedTuple):
     """One thing that is wrong at a path of the file; ``key``: with the key, not with its value."""
 
-    path: Path
+    path: KeyPath
     code: str
     what: str
     fix: str
@@ -323,7 +325,7 @@ def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return made
 
 
-def shape(kind: Hashable, data: Any, names: Mapping[str, Any], at: Path = ()) -> tuple[Any, list[Problem]]:
+def shape(kind: Hashable, data: Any, names: Mapping[str, Any], at: KeyPath = ()) -> tuple[Any, list[Problem]]:
     """``data`` as a dataclass of this module, or None and everything that is wrong with it.
 
     ``names`` holds the ``components`` and ``scenarios`` that references may name; ``at`` is the
@@ -338,74 +340,69 @@ def shape(kind: Hashable, data: Any, names: Mapping[str, Any], at: Path = ()) ->
 
 _EXPECTED = {
     "string_type": "text",
+    "string_too_short": "text",
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
-    "bool_type": "true or false",
     "dataclass_type": "a mapping of keys",
     "dict_type": "a mapping of keys",
     "mapping_type": "a mapping of keys",
     "tuple_type": "a list",
-    "finite_number": "a finite number",
 }
-_BOUND = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+_BOUND = {"ge": "at least", "lt": "less than"}
 
 
-def _explain(kind: Hashable, error: Any, at: Path) -> Problem:
+def _explain(kind: Hashable, error: Any, at: KeyPath) -> Problem:
     loc, value, why, context = error["loc"], error["input"], error["type"], error.get("ctx", {})
-    key = bool(loc) and loc[-1] == "[key]"
-    if key:
-        loc = loc[:-1]
+    on_key = bool(loc) and loc[-1] == "[key]"
+    loc = loc[:-1] if on_key else loc
     path = (*at, *loc)
+    last = loc[-1] if loc else ""
     if "fix" in context:
-        return Problem(path, why, context["what"], context["fix"], key)
-    if why == "missing":
-        meaning = _known(kind, loc[:-1]).get(loc[-1], {}).get("description", "")
-        return Problem(path[:-1], "missing key", f"'{loc[-1]}' is missing", f"add {loc[-1]}: {meaning}", True)
+        return Problem(path, why, context["what"], context["fix"], on_key)
+    if why == "missing" and isinstance(last, str):
+        meaning = _schema_at(kind, loc).get("description", "")
+        return Problem(path[:-1], "missing key", f"'{last}' is missing", f"add {last}: {meaning}", True)
     if why == "unexpected_keyword_argument":
-        return Problem(
-            path,
-            "unknown key",
-            f"'{loc[-1]}' is not a key here",
-            nearest(loc[-1], _known(kind, loc[:-1])),
-            True,
-        )
+        fix = nearest(last, _schema_at(kind, loc[:-1]).get("properties", {}))
+        return Problem(path, "unknown key", f"{show(last)} is not a key here", fix, True)
     if why == "literal_error":
         allowed = re.findall(r"'([^']*)'", context["expected"])
-        what = f"{show(value)} stands where {' or '.join(allowed)} is read"
-        return Problem(path, "bad value", what, nearest(str(value), allowed), key)
-    if why in _EXPECTED:
-        quoted = why == "string_type" and isinstance(value, (int, float)) and not isinstance(value, bool)
-        fix = f'put it in quotes: "{value}"' if quoted else f"write {_EXPECTED[why]}"
-        return Problem(path, "bad value", f"{show(value)} stands where {_EXPECTED[why]} is read", fix, key)
-    bound = next((f"{word} {context[name]}" for name, word in _BOUND.items() if name in context), "")
-    if bound:
-        return Problem(path, "bad value", f"{show(value)} is not {bound}", f"write a number of {bound}", key)
-    return Problem(path, "bad value", f"{show(value)}: {error['msg']}", "", key)
+        what = f"{show(value)} is none of {', '.join(allowed)}"
+        fix = nearest(str(value), allowed) if isinstance(value, str) else f"write {allowed[0]}"
+    elif why in _EXPECTED:
+        what = f"{show(value)} stands where {_EXPECTED[why]} is read"
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        fix = f'put it in quotes: "{value}"' if why == "string_type" and number else f"write {_EXPECTED[why]}"
+    elif why in ("missing", "too_long"):  # of a list of a fixed length
+        loc = loc[:-1] if why == "missing" else loc
+        size = _schema_at(kind, loc).get("minItems")
+        path, what, fix = (*at, *loc), f"the list does not have {size} values", f"write {size} values"
+    else:
+        bound = next((f"{word} {context[name]}" for name, word in _BOUND.items() if name in context), "")
+        what = f"{show(value)} is not {bound}" if bound else f"{show(value)}: {error['msg']}"
+        fix = f"write a number of {bound}" if bound else "write another value"
+    return Problem(path, "bad value", what, fix, on_key)
 
 
-def _known(kind: Hashable, loc: Path) -> dict[str, Any]:
-    """The keys that may stand at a place, from the JSON Schema."""
+def _schema_at(kind: Hashable, loc: KeyPath) -> dict[str, Any]:
+    """What the JSON Schema says of a place."""
     root = _json_schema(kind)
-    here = _resolved(root, root)
+    here = _follow(root, root)
     for part in loc:
-        if isinstance(part, int):
-            below = here.get("items", {})
-        else:
-            patterns = here.get("patternProperties", {})
-            below = (
-                here.get("properties", {}).get(part)
-                or here.get("additionalProperties")
-                or next(iter(patterns.values()), {})
-            )
-        here = _resolved(root, below if isinstance(below, dict) else {})
-    found: dict[str, Any] = here.get("properties", {})
-    return found
+        named = here.get("properties", {}).get(part)
+        any_name = [*here.get("patternProperties", {}).values(), here.get("additionalProperties")]
+        below = here.get("items") if isinstance(part, int) else named or any_name[0]
+        here = _follow(root, below if isinstance(below, dict) else {})
+    return here
 
 
-def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _follow(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema that a reference, or the first of several, leads to; its own description wins."""
     while "anyOf" in schema or "$ref" in schema:
-        schema = schema["anyOf"][0] if "anyOf" in schema else root["$defs"][schema["$ref"].rpartition("/")[2]]
+        name = schema.get("$ref", "").rpartition("/")[2]
+        rest = {k: v for k, v in schema.items() if k == "description"}
+        schema = (root["$defs"][name] if name else schema["anyOf"][0]) | rest
     return schema
 
 

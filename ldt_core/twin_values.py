@@ -24,7 +24,9 @@ from .interfaces import parse_duration
 from .units import check_unit
 
 NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,63}$"
-REDUCTIONS = Literal["sum", "mean", "max", "min", "last", "share", "duration"]
+_PORT = r"[A-Za-z][A-Za-z0-9_-]*\.[A-Za-z][A-Za-z0-9_-]*"
+_REF = rf"^{_PORT}(\.\S.*)?$"
+REDUCTIONS = Literal["sum", "mean", "max", "min", "last", "share", "duration", "energetic"]
 
 _INSTANT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?)([Zz]|[+-]\d{2}:\d{2})?", re.ASCII
@@ -81,6 +83,7 @@ class OrNothing:
 # --- plain values -----------------------------------------------------------------------------
 
 Text = Annotated[str, Field(strict=True)]
+Word = Annotated[str, Field(strict=True, min_length=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True, lt=2**63)]
 
@@ -177,7 +180,7 @@ def _unit(value: Any) -> str:
 
 
 _DURATION_SCHEMA = {"pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|min|h|d)\s*$", "examples": ["15min"]}
-_INSTANT_SCHEMA = {"format": "date-time", "examples": ["2026-03-02T05:00Z"]}
+_INSTANT_SCHEMA = {"pattern": f"^{_INSTANT.pattern}$", "examples": ["2026-03-02T05:00Z"]}
 
 Version = Annotated[Literal[1], *_written(_version, {"const": 1}, None)]
 Name = Annotated[str, *_written(_name, {"pattern": NAME})]
@@ -210,17 +213,18 @@ def find(name: str, known: Collection[str] | None, kind: str) -> None:
 
 
 def _ref(value: Any, info: ValidationInfo) -> Ref:
-    parts = _text(value, "traffic.flow").strip().split(".", 2)
-    find(parts[0], (info.context or {}).get("components"), "component")
-    if len(parts) < 2:
+    text = _text(value, "traffic.flow")
+    component, *rest = text.split(".", 2)
+    find(component, (info.context or {}).get("components"), "component")
+    if not rest:
         raise refuse(
-            "bad value", f"{show(value)} names no port", f"write component.port, such as {parts[0]}.flow"
+            "bad value", f"{show(text)} names no port", f"write component.port, such as {component}.flow"
         )
-    if not all(part.strip() for part in parts) or not re.fullmatch(NAME, parts[1]):
+    if not re.fullmatch(_REF, text):
         raise refuse(
-            "bad value", f"{show(value)} is not a reference", "write component.port or component.port.column"
+            "bad value", f"{show(text)} is not a reference", "write component.port or component.port.column"
         )
-    return Ref(*parts)
+    return Ref(component, *rest)
 
 
 def _port_ref(value: Any, info: ValidationInfo) -> Ref:
@@ -236,12 +240,8 @@ def _scenario(value: Any, info: ValidationInfo) -> str:
     return str(value)
 
 
-_REF_SCHEMA = {"pattern": r"^\s*[A-Za-z][A-Za-z0-9_-]*\.[A-Za-z][A-Za-z0-9_-]*(\..+)?$"}
-
-ColumnRef = Annotated[Ref, *_written(_ref, _REF_SCHEMA)]
-PortRef = Annotated[
-    Ref, *_written(_port_ref, {"pattern": r"^\s*[A-Za-z][A-Za-z0-9_-]*\.[A-Za-z][A-Za-z0-9_-]*\s*$"})
-]
+ColumnRef = Annotated[Ref, *_written(_ref, {"pattern": _REF})]
+PortRef = Annotated[Ref, *_written(_port_ref, {"pattern": f"^{_PORT}$"})]
 ScenarioName = Annotated[str, *_written(_scenario, {})]
 Parents = Annotated[
     tuple[ScenarioName, ...],

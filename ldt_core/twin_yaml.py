@@ -23,7 +23,7 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -51,13 +51,13 @@ class Source:
     name: str
     lines: list[int]
     tree: Any
-    spots: Mapping[Path, Spot]
+    spots: Mapping[KeyPath, Spot]
 
     def at(self, offset: int) -> str:
         """``twin.yaml:12:5`` (line and column count from 1)."""
         return _place(self.name, self.lines, offset)
 
-    def place(self, path: Path, *, key: bool = False) -> str:
+    def place(self, *path: str | int, key: bool = False) -> str:
         """Where a path stands, or else the nearest path above it.
 
         That is the value if it starts on its key's line or is a list item, else the key; with
@@ -149,7 +149,7 @@ class _Reader:
             raise self.syntax(exc) from None
         except yaml.YAMLError as exc:
             raise self.stop(str(exc), 0) from None
-        spots: dict[Path, Spot] = {}
+        spots: dict[KeyPath, Spot] = {}
         tree = _flatten(self.root, (), None, spots) if self.root else None
         return Source(self.name, self.lines, tree, spots), self.errors
 
@@ -313,7 +313,7 @@ def join(errors: list[LdtError]) -> LdtError:
     return errors[0] if len(errors) == 1 else ErrorList(errors)
 
 
-def _flatten(node: _Node, path: Path, key: int | None, spots: dict[Path, Spot]) -> Any:
+def _flatten(node: _Node, path: KeyPath, key: int | None, spots: dict[KeyPath, Spot]) -> Any:
     spots[path] = Spot(key, node.offset)
     if isinstance(node.value, dict):
         return {k: _flatten(child, (*path, k), node.keys[k], spots) for k, child in node.value.items()}

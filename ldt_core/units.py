@@ -74,10 +74,11 @@ def check_unit(code: str) -> None:
 
 
 # Codes seen so often that their check need not build the registry.
-_COMMON = frozenset(
+_COMMON_CODES = (
     "1 % m km s min h d g mg kg t m/s km/h m2 m3 W kW W.h kW.h J Cel K Pa kPa bar L L/s m3/s m3/h "
-    "ug/m3 mg/m3 g/s mg/s g/km deg Hz A V {veh}/h {veh} 1/h {trip} {person} [ppm] ug mm".split()  # noqa: SIM905
+    "ug/m3 mg/m3 g/s mg/s g/km deg Hz A V {veh}/h {veh} 1/h {trip} {person} [ppm] ug mm"
 )
+_COMMON = frozenset(_COMMON_CODES.split())
 
 
 @lru_cache(maxsize=4096)

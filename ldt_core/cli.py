@@ -1,0 +1,179 @@
+"""``ldt``: the command line. Imports nothing heavy; a command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from . import __version__
+from .catalog import Command, installed
+from .errors import LdtError
+
+EPILOG = """exit codes: 0 done; 2 usage; 10 twin file, wiring or schedule; 11 plugin; 12 data; 13 run;
+14 store; 15 remote; 70 our own fault; 130 interrupted"""
+
+
+def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
+    """The parser of all commands; those of plugins take their arguments as they are."""
+    parser = argparse.ArgumentParser(
+        prog="ldt",
+        description="Local Digital Twins: data, models and simulators of a city, joined and run.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ldt {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    sub = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, help: str) -> argparse.ArgumentParser:
+        return sub.add_parser(name, help=help, description=help)
+
+    demo = add("demo", "a city's first twin: Helsinki, one street closed, judged and mapped")
+    demo.add_argument("--folder", default="ldt-demo", help="where the twin is put (default: ldt-demo)")
+    _run_options(demo)
+    demo.add_argument("--open", action="store_true", help="open the page in the browser")
+
+    new = add("new", "a working scaffold: source, model, simulator, viewer or twin")
+    new.add_argument("kind", choices=["source", "model", "simulator", "viewer", "twin"])
+    new.add_argument("name", help="kebab-case, for example street-trees")
+    new.add_argument("--into", default=".", help="the folder to put it in (default: here)")
+    new.add_argument("--from", dest="source", metavar="FILE", help="twin: start from this data file")
+
+    lister = add("list", "the components that are installed")
+    lister.add_argument("kind", nargs="?", choices=["source", "model", "simulator", "viewer"])
+    lister.add_argument("--json", action="store_true")
+
+    show = add("show", "one component: its ports, parameters and licence")
+    show.add_argument("id")
+    show.add_argument("--json", action="store_true")
+
+    check = add("check", "prove the wiring and the schedule of a twin; print the plan")
+    _twin_argument(check)
+    check.add_argument("-s", "--scenario", action="append", metavar="NAME")
+    check.add_argument("--json", action="store_true")
+
+    run = add("run", "run a twin's scenarios; what is in the store is not computed again")
+    _twin_argument(run)
+    run.add_argument(
+        "-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)"
+    )
+    run.add_argument("--all", action="store_true", help="all scenarios (the default)")
+    run.add_argument("--dry-run", action="store_true", help="tell what would be computed, and stop")
+    run.add_argument("--engine", choices=["local", "dask", "slurm"], default="local")
+    _run_options(run)
+
+    compare = add("compare", "scenarios side by side: KPIs, targets, change against noise")
+    _twin_argument(compare)
+    compare.add_argument("scenarios", nargs="*", help="baseline first (default: all of the last run)")
+    compare.add_argument("--run", default=None, help="a run's folder (default: the last finished one)")
+    compare.add_argument("--json", action="store_true")
+
+    store = add("store", "what is stored of a twin: ls, verify")
+    store.add_argument("action", choices=["ls", "verify"])
+    _twin_argument(store)
+    store.add_argument("--json", action="store_true")
+
+    manifest = add("manifest", "write the component.json of plugin folders from their code")
+    manifest.add_argument("folders", nargs="+")
+    manifest.add_argument("--check", action="store_true", help="only tell which have drifted")
+
+    completion = add("completion", "the completion script of a shell")
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+
+    worker = add("worker", "run task files, given one per line on standard input")
+    worker.set_defaults(hidden=True)
+
+    for command in commands:
+        if command.name not in sub.choices:
+            extra = sub.add_parser(command.name, help=command.help, add_help=False)
+            extra.add_argument("rest", nargs=argparse.REMAINDER)
+            extra.set_defaults(plugin=command)
+    return parser
+
+
+def _twin_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("twin", nargs="?", default=".", help="a twin file or its folder (default: here)")
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=int, default=None, help="processes (default: the cores of this machine)"
+    )
+    parser.add_argument("--replicates", type=int, default=None, help="instead of the twin file's")
+    parser.add_argument("--json", action="store_true", help="the run's record on standard output")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        catalog = installed()
+        plugin = next((c for c in catalog.commands if words and words[0] == c.name), None)
+        if plugin is not None:
+            return _call(plugin, words[1:])
+        parser = build_parser(catalog.commands)
+        options = parser.parse_args(words)
+        if options.command is None:
+            parser.print_help()
+            return 2
+        return _dispatch(options, parser)
+    except LdtError as exc:
+        if debug:
+            raise
+        print(f"ldt: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        print("\nldt: interrupted; what was finished is in the store", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except Exception as exc:
+        if debug:
+            raise
+        print(f"ldt: our own fault: {type(exc).__name__}: {exc} (ldt --debug shows where)", file=sys.stderr)
+        return 70
+
+
+def _call(command: Command, words: list[str]) -> int:
+    import importlib
+
+    module, _, name = command.target.partition(":")
+    return int(getattr(importlib.import_module(module), name)(words) or 0)
+
+
+def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    if options.command == "list":
+        from .commands.listing import list_components
+
+        return list_components(options)
+    if options.command == "show":
+        from .commands.listing import show_component
+
+        return show_component(options)
+    if options.command == "completion":
+        from .commands.listing import completion
+
+        return completion(options, parser)
+    if options.command == "manifest":
+        from .manifest import main as write
+
+        return write([*options.folders, *(["--check"] if options.check else [])])
+    if options.command == "new":
+        from .commands.scaffold import new
+
+        return int(new(options))
+    if options.command == "worker":
+        from .engines.worker import main as serve
+
+        return serve()
+    from .commands import running
+
+    return int(getattr(running, options.command)(options))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What the commands of ``ldt`` do; imported only when called."""

@@ -1,0 +1,331 @@
+"""``ldt check``, ``run``, ``compare``, ``demo``, ``store``: what a modeller does with a twin."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ..ensemble import Ensemble, Progress
+from ..errors import PluginError, StoreError, Unsupported
+from ..interfaces import format_duration
+from ..kpi import change
+from ..results import judged_kpis
+from ..runs import OpenRun, chosen_scenarios, execute, find_run, load_twin, prepare, read_record, store_of
+
+
+def check(options: argparse.Namespace) -> int:
+    """Prove all scenarios; print the plan, or all that is wrong."""
+    ensemble = prepare(options.twin, options.scenario)
+    ensemble.settle()
+    if options.json:
+        print(json.dumps(plan_as_dict(ensemble), indent=1, ensure_ascii=False))
+        return 0
+    print_plan(ensemble)
+    return 0
+
+
+def plan_as_dict(ensemble: Ensemble) -> dict[str, Any]:
+    twin = ensemble.twin
+    return {
+        "twin": twin.id,
+        "seed": twin.run.seed,
+        "replicates": ensemble.replicates,
+        "scenarios": {
+            s: {
+                "stages": [
+                    {
+                        "stage": stage.name,
+                        "use": [plan.nodes[n].offer.id for n in stage.members],
+                        "step": [plan.nodes[n].step for n in stage.members],
+                        "replicated": stage.replicated,
+                        "states": [
+                            ensemble.works[s, stage.name, r].state
+                            for r in range(ensemble.replicates if stage.replicated else 1)
+                        ],
+                        "records": [r for r in plan.record if r.partition(".")[0] in stage.members],
+                    }
+                    for stage in plan.stages
+                ],
+                "adapters": list(plan.notes),
+                "unproved": list(plan.unproved),
+            }
+            for s, plan in ensemble.plans.items()
+        },
+    }
+
+
+def print_plan(ensemble: Ensemble) -> None:
+    twin = ensemble.twin
+    print(f"{twin.title} ({twin.path})")
+    print(
+        f"  {twin.period.start}Z to {twin.period.end}Z, {format_duration(twin.duration)}; {twin.crs}; "
+        f"seed {twin.run.seed}, {ensemble.replicates} replicates"
+    )
+    said: tuple[str, ...] = ()
+    for name, plan in ensemble.plans.items():
+        print(f"\n{name}: {twin.scenarios[name].title or ''}")
+        for number, stage in enumerate(plan.stages, 1):
+            members = ", ".join(
+                f"{n} ({plan.nodes[n].offer.id}"
+                + (f", every {format_duration(step)})" if (step := plan.nodes[n].step) else ")")
+                for n in stage.members
+            )
+            works = [
+                ensemble.works[name, stage.name, r]
+                for r in range(ensemble.replicates if stage.replicated else 1)
+            ]
+            print(f"  {number}. {members}: {_states([w.state for w in works])}")
+        if plan.notes and plan.notes != said:
+            print("  on the way:")
+            for note in plan.notes:
+                print(f"    {note}")
+            said = plan.notes
+        for note in plan.unproved:
+            print(f"  not proved: {note}")
+    print("\nthe wiring and the schedule hold")
+
+
+def _states(states: Sequence[str]) -> str:
+    words = {
+        "stored": "from the store",
+        "shared": "shared with another scenario",
+        "ready": "to compute",
+        "waiting": "to compute, or from the store when its inputs are known",
+    }
+    return ", ".join(
+        (f"{count} x " if len(states) > 1 else "") + words.get(state, state)
+        for state in dict.fromkeys(states)
+        if (count := states.count(state))
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.engine != "local":
+        raise Unsupported(
+            f"the engine '{options.engine}' is not in this version",
+            code="not in this version",
+            fix="--engine local",
+        )
+    ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
+    if options.dry_run:
+        ensemble.settle()
+        print_plan(ensemble)
+        return 0
+    done = _execute(ensemble, options)
+    if options.json:
+        print(json.dumps(done.record, indent=1, ensure_ascii=False))
+        return 0
+    _summary(done)
+    return 0
+
+
+def _execute(ensemble: Ensemble, options: argparse.Namespace) -> OpenRun:
+    watch = Bar(quiet=options.quiet or options.json)
+    try:
+        return execute(ensemble, options.workers or os.cpu_count() or 1, watch)
+    finally:
+        watch.end()
+
+
+def _summary(done: OpenRun) -> None:
+    record = done.record
+    states = [t["state"] for t in record["tasks"]]
+    fresh = states.count("done")
+    print(
+        f"{record['twin']['title']}: {len(states)} tasks, {fresh} computed, {len(states) - fresh} from the store, "
+        f"{record['seconds']:.1f} s"
+    )
+    for name in record["not_reproducible"]:
+        print(f"not reproducible: {name} (its source says no version)")
+    for name, scenario in record["scenarios"].items():
+        for flag in scenario["flags"]:
+            if any(flag["values"]):
+                print(f"  {name}, {flag['component']}: {flag['text']} ({_list(flag['values'])} by replicate)")
+    if record["kpis"]:
+        print()
+        print_comparison(record, list(record["scenarios"]))
+    print(f"\nrun {_shown(done.folder)}")
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{v:g}" for v in values)
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def compare(options: argparse.Namespace) -> int:
+    folder = find_run(options.run or options.twin)
+    record = read_record(folder)
+    twin = load_twin(folder / "twin.yaml", folder=folder.resolve().parent.parent)
+    names = options.scenarios or list(record["scenarios"])
+    chosen_scenarios(twin, names)
+    missing = [n for n in names if n not in record["scenarios"]]
+    if missing:
+        raise StoreError(
+            f"the run {folder.name} has no scenario {', '.join(missing)}",
+            code="no run",
+            fix=f"ldt run -s {' -s '.join(names)}",
+        )
+    if options.json:
+        kpis = [k.model_dump(mode="json") for k in judged_kpis(record, names)]
+        for kpi in kpis:
+            kpi["replicates"] = {n: record["kpis"][kpi["id"]]["values"][n] for n in names}
+            kpi["pairing_gain"] = {
+                n: _gain(record["kpis"][kpi["id"]]["values"], names[0], n) for n in names[1:]
+            }
+        print(
+            json.dumps(
+                {"run": record["run"], "baseline": names[0], "kpis": kpis}, indent=1, ensure_ascii=False
+            )
+        )
+        return 0
+    print_comparison(record, names)
+    return 0
+
+
+def _gain(values: dict[str, list[float | None]], base: str, name: str) -> float | None:
+    found = change(values[name], values[base])
+    return found.gain if found else None
+
+
+def print_comparison(record: dict[str, Any], names: Sequence[str]) -> None:
+    """The KPI table; the first of ``names`` is the baseline."""
+    kpis = judged_kpis(record, names)
+    rows = [
+        [
+            "",
+            "unit",
+            names[0],
+            *(h for n in names[1:] for h in (n, "change", "95 % interval", "more than noise?")),
+        ]
+    ]
+    for kpi in kpis:
+        row = [kpi.title, kpi.unit]
+        for value in kpi.values:
+            goal = "" if value.met is None else (" (target met)" if value.met else " (target missed)")
+            row.append(("-" if value.value is None else f"{value.value:.4g}") + goal)
+            if value.run == names[0]:
+                continue
+            if value.change is None:
+                row += ["-", "-", "-"]
+                continue
+            percent = "" if value.percent is None else f" ({value.percent:+.1f} %)"
+            row.append(f"{value.change:+.3g}{percent}")
+            row.append(
+                "-" if value.low is None or value.high is None else f"{value.low:+.3g} to {value.high:+.3g}"
+            )
+            word = {True: ", better", False: ", worse", None: ""}[value.better]
+            row.append(f"{value.verdict}{word}, n = {value.n}")
+        rows.append(row)
+    widths = [max(len(r[c]) for r in rows) for c in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        cells = [
+            t.ljust(w) if c == 0 else t.rjust(w) for c, (t, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("-" * (sum(widths) + 2 * (len(widths) - 1)))
+    made_up = dict.fromkeys(s for k in kpis for s in k.synthetic)
+    for sentence in made_up:
+        print(f"synthetic: {sentence}")
+
+
+def store(options: argparse.Namespace) -> int:
+    twin = load_twin(options.twin)
+    found, _ = store_of(twin.folder)
+    if options.action == "verify":
+        problems = list(found.verify())
+        if options.json:
+            print(json.dumps([p._asdict() for p in problems], indent=1))
+        for problem in problems if not options.json else ():
+            print(f"{problem.key[:16]} {problem.file}: {problem.what}")
+        if not problems and not options.json:
+            print(f"{sum(1 for _ in found.entries())} entries, no damage")
+        return StoreError.exit_code if problems else 0
+    entries = list(found.entries())
+    if options.json:
+        print(
+            json.dumps(
+                [{"key": e.key, "owner": e.owner, "size": e.size, "created": e.created} for e in entries]
+            )
+        )
+        return 0
+    for entry in entries:
+        print(f"{entry.key[:16]}  {entry.size:>12,}  {entry.created}  {entry.owner}")
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Copy the demo twin here, run it, compare, and write the page."""
+    spec = find_spec("ldt_demo")
+    if spec is None or not spec.submodule_search_locations:
+        raise PluginError("the demo is not installed", code="not installed", fix="pip install ldt-demo")
+    source = Path(next(iter(spec.submodule_search_locations))) / "twin"
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for item in sorted(source.iterdir()):
+        if item.is_file() and not (folder / item.name).exists():
+            shutil.copyfile(item, folder / item.name)
+    ensemble = prepare(folder, None, options.replicates)
+    done = _execute(ensemble, options)
+    if options.json:
+        print(json.dumps(done.record, indent=1, ensure_ascii=False))
+    else:
+        _summary(done)
+    from ..catalog import installed
+
+    viewer = next((c for c in installed().commands if c.name == "view"), None)
+    if viewer is None:
+        print("no page: ldt-web is not installed (pip install ldt-web)", file=sys.stderr)
+        return 0
+    from ..cli import _call
+
+    page = folder / "page.html"
+    return _call(viewer, [str(done.folder), "--out", str(page), *(["--open"] if options.open else [])])
+
+
+class Bar:
+    """One line on the terminal: share done, tasks, time left. Elsewhere a line per finished tenth."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.live = sys.stderr.isatty()
+        self.said = -1
+        self.drawn = False
+
+    def __call__(self, state: Progress) -> None:
+        if self.quiet or state.total == state.stored:
+            return
+        if not self.live:
+            tenth = int(state.share * 10)
+            if tenth > self.said:
+                self.said = tenth
+                print(f"{state.share:4.0%}  {self._words(state)}", file=sys.stderr, flush=True)
+            return
+        filled = int(state.share * 24)
+        line = f"[{'#' * filled}{'.' * (24 - filled)}] {state.share:4.0%}  {self._words(state)}"
+        columns = shutil.get_terminal_size().columns
+        print(f"\r\x1b[K{line[: columns - 1]}", end="", file=sys.stderr, flush=True)
+        self.drawn = True
+
+    def _words(self, state: Progress) -> str:
+        left = "" if state.left is None else f", about {state.left:.0f} s left"
+        names = "; ".join(state.running)
+        stored = f", {state.stored} from the store" if state.stored else ""
+        return f"{state.computed} of {state.total - state.stored} computed{stored}{left}  {names}".rstrip()
+
+    def end(self) -> None:
+        if self.drawn:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,61 @@
+"""What a result depends on besides its inputs: the code that made it and the packages below it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+from functools import cache
+from pathlib import Path
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# The modules of the core that can change a number; the others only place, show or store it.
+_CORE = ("adapters", "interfaces", "resample", "runner", "tables", "units")
+
+
+@cache
+def package_digest(package: str) -> str:
+    """sha256 over the files of an installed package, whether a wheel or an editable folder."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return "absent"
+    root = Path(next(iter(spec.submodule_search_locations)))
+    h = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+            h.update(f"{path.relative_to(root).as_posix()}\0".encode())
+            h.update(hashlib.sha256(path.read_bytes()).digest())
+    return h.hexdigest()
+
+
+@cache
+def core_digest() -> str:
+    h = hashlib.sha256()
+    for name in _CORE:
+        h.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return h.hexdigest()
+
+
+@cache
+def lock(distribution: str) -> tuple[tuple[str, str], ...]:
+    """(name, version) of every distribution that this one needs, itself included."""
+    found: dict[str, str] = {}
+    waiting = [distribution]
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name in found:
+            continue
+        try:
+            meta = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found[name] = meta.version
+        needs = [r for r in meta.requires or () if "extra ==" not in r]
+        waiting.extend(m.group() for r in needs if (m := _NAME.match(r)))
+    return tuple(sorted(found.items()))
+
+
+@cache
+def lock_digest(distribution: str) -> str:
+    return hashlib.sha256(repr(lock(distribution)).encode()).hexdigest()

@@ -1,0 +1,312 @@
+"""KPI values, and whether a change between two scenarios is more than noise.
+
+A KPI reduces one column over time and space to a number per replicate; replicates are never reduced
+inside a KPI. Two scenarios are compared by the differences of replicates with the same seeds:
+Student's t interval, 95 %, two-sided.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import DataError, WiringError
+from .resample import align, collapse, stack
+from .tables import Column, Recording
+from .units import conversion
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .twin import KpiDefinition
+
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+CONFIDENCE = 0.95
+TOO_FEW = "too few to tell"
+SAME = "same in every replicate"
+DISTINGUISHABLE = "distinguishable"
+NOT_DISTINGUISHABLE = "not distinguishable"
+
+
+@dataclass
+class _Block:
+    """Values of shape (windows, entities) on their way to one number."""
+
+    values: dict[str, NDArray[Any]]
+    present: NDArray[np.bool_]
+    ids: NDArray[Any]
+    lengths: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+def result_unit(kpi: KpiDefinition, column: Column) -> str:
+    """The unit of a KPI before conversion to the one that it asks for."""
+    for how in kpi.reduce.values():
+        if how == "share":
+            return "1"
+        if how == "duration":
+            return "s"
+    return column.unit or "1"
+
+
+def check_reductions(kpi: KpiDefinition, column: Column, events: bool, where: str) -> None:
+    """Refuse what has no meaning: a mean of decibels, a share without ``where``."""
+    for axis, how in kpi.reduce.items():
+        if how in ("share", "duration") and not kpi.where:
+            raise WiringError(
+                f"{how} needs where:", code="cell method", where=where, fix="add where: column op value"
+            )
+        if how == "duration" and axis != "time":
+            raise WiringError("duration is a reduction over time", code="cell method", where=where)
+        if how in ("mean", "sum") and column.unit == "dB" and not _counted_before(kpi, axis):
+            raise WiringError(
+                f"levels in dB have no {how} over {axis}",
+                code="cell method",
+                where=where,
+                fix="use energetic, max, min, last, or a share with where:",
+            )
+        if axis == "time" and how == "sum" and column.cell not in ("sum", "point") and not events:
+            raise WiringError(
+                f"a {column.cell} has no sum over time",
+                code="cell method",
+                where=where,
+                fix="use mean, or a column that is a sum over its window",
+            )
+    if kpi.unit is not None:
+        conversion(result_unit(kpi, column), kpi.unit)
+
+
+def _counted_before(kpi: KpiDefinition, axis: str) -> bool:
+    for other, how in kpi.reduce.items():
+        if other == axis:
+            return False
+        if how in ("share", "duration"):
+            return True
+    return False
+
+
+def evaluate(
+    kpi: KpiDefinition,
+    column: str,
+    recording: Recording,
+    *,
+    weight: Recording | None = None,
+    weight_column: str | None = None,
+    baseline: Recording | None = None,
+) -> float | None:
+    """The KPI's value in its unit; None where there is nothing to reduce."""
+    spec = recording.port.columns[column]
+    block = _block(kpi, column, recording, weight, weight_column)
+    other = _block(kpi, column, baseline, weight, weight_column) if baseline is not None else None
+    counted = any(how in ("share", "duration") for how in kpi.reduce.values())
+    if not counted and other is None:
+        _select(kpi, block)
+    for axis, how in kpi.reduce.items():
+        if other is not None and (axis == "space" or how in ("share", "duration")):
+            block, other = _difference(block, other, column), None
+            if not counted:
+                _select(kpi, block)
+        _apply(kpi, block, column, axis, how)
+        if other is not None:
+            _apply(kpi, other, column, axis, how)
+    if other is not None:
+        block = _difference(block, other, column)
+    values, present = block.values[column], block.present
+    if values.size != 1:
+        raise DataError(
+            f"the KPI of {kpi.of} leaves {values.shape[0]} windows and {values.shape[1]} entities",
+            code="shape",
+            where=str(kpi.of),
+            fix="reduce: both time and space",
+        )
+    if not present.any():
+        return None
+    own = result_unit(kpi, spec)
+    gain, offset = conversion(own, kpi.unit or own)
+    if other is None and baseline is not None and not counted:
+        offset = 0.0  # a difference of temperatures has no zero point
+    return float(values[0, 0]) * gain + offset
+
+
+def _block(
+    kpi: KpiDefinition,
+    column: str,
+    recording: Recording,
+    weight: Recording | None,
+    weight_column: str | None,
+) -> _Block:
+    names = dict.fromkeys([column, *(name for name, _, _ in kpi.where)])
+    port = recording.port
+    if port.events or port.at == "start":
+        tables = [recording.table]
+        lengths = np.ones(1)
+    else:
+        tables = [
+            recording.window(i)
+            for i in range(len(recording))
+            if recording.windows[i, 1] > recording.windows[i, 0]
+        ]
+        lengths = np.array([e - s for s, e in recording.windows if e > s], float)
+    if not tables:
+        tables, lengths = [recording.table], np.ones(1)
+    if port.events or port.id is None:
+        ids, rows = np.arange(max(len(t) for t in tables)), None
+        if len({len(t) for t in tables}) > 1:
+            rows = [np.arange(len(t)) for t in tables]
+    else:
+        ids, rows = align(tables, port)
+    values, present = {}, np.ones((len(tables), len(ids)), bool)
+    for name in names:
+        kind = port.columns[name].kind
+        if kind in ("number", "integer", "boolean"):
+            values[name], there = stack(tables, name, rows, len(ids))
+            present &= there
+        else:
+            values[name] = _texts(tables, name, rows, len(ids))
+    return _Block(values, present, ids, lengths, _weights(ids, weight, weight_column, kpi))
+
+
+def _texts(tables: list[Any], name: str, rows: Any, count: int) -> NDArray[Any]:
+    block = np.full((len(tables), count), None, object)
+    for i, table in enumerate(tables):
+        block[i, np.arange(count) if rows is None else rows[i]] = table[name]
+    return block
+
+
+def _weights(
+    ids: NDArray[Any], weight: Recording | None, column: str | None, kpi: KpiDefinition
+) -> NDArray[np.float64]:
+    if weight is None or column is None:
+        return np.ones(len(ids))
+    id_column = weight.port.id
+    if id_column is None:
+        raise DataError(f"the weight {kpi.weight} has no id to join by", code="ids do not pair")
+    known = dict(zip(weight.table[id_column], weight.table[column], strict=True))
+    found = np.array([known.get(i, np.nan) for i in ids], float)
+    if np.isnan(found).all() and len(found):
+        raise DataError(
+            f"none of {len(ids)} ids of {kpi.of} has a weight in {kpi.weight}", code="ids do not pair"
+        )
+    weights: NDArray[np.float64] = np.nan_to_num(found)
+    return weights
+
+
+def _holds(kpi: KpiDefinition, block: _Block) -> NDArray[np.bool_]:
+    held = np.ones_like(block.present)
+    for name, sign, value in kpi.where:
+        held &= OPERATORS[sign](block.values[name], value)
+    return held
+
+
+def _select(kpi: KpiDefinition, block: _Block) -> None:
+    if kpi.where:
+        block.present = block.present & _holds(kpi, block)
+
+
+def _difference(block: _Block, other: _Block, column: str) -> _Block:
+    """Value minus baseline, entity by entity; only what both know is present."""
+    at = {i: n for n, i in enumerate(other.ids)}
+    pairs = np.array([(n, at[i]) for n, i in enumerate(block.ids) if i in at], int).reshape(-1, 2)
+    mine, theirs = pairs[:, 0], pairs[:, 1]
+    values = {n: v[:, mine] for n, v in block.values.items()}
+    values[column] = values[column] - other.values[column][:, theirs]
+    present = block.present[:, mine] & other.present[:, theirs]
+    return _Block(values, present, block.ids[mine], block.lengths, block.weight[mine])
+
+
+def _apply(kpi: KpiDefinition, block: _Block, column: str, axis: str, how: str) -> None:
+    """Reduce one axis in place. Columns that only ``where`` names keep their last value."""
+    flip = axis == "space"
+    weights = block.weight if flip else block.lengths
+    present = block.present.T if flip else block.present
+    reduced: dict[str, NDArray[Any]] = {}
+    for name, values in block.values.items():
+        source = values.T if flip else values
+        if name != column:
+            reduced[name] = source[-1:] if len(source) else source
+        elif how in ("share", "duration"):
+            held = (_holds(kpi, block) & block.present).astype(float)
+            held = held.T if flip else held
+            method = "mean" if how == "share" else "sum"
+            scaled = held * (weights[:, None] / 1e6) if how == "duration" else held
+            reduced[name] = collapse(scaled, present, method, weights)[0][None, :]
+        else:
+            method = how
+            if how == "sum" and flip:
+                source = source * weights[:, None]
+            reduced[name] = collapse(source, present, method, weights)[0][None, :]
+    known = np.atleast_2d(present.any(axis=0))
+    if how == "sum":
+        known = np.ones_like(known)  # the sum of nothing is nothing, and known
+    block.values = {n: (v.T if flip else v) for n, v in reduced.items()}
+    block.present = known.T if flip else known
+    if flip:
+        block.ids, block.weight = block.ids[:1], np.ones(1)
+    else:
+        block.lengths = np.ones(1)
+
+
+# -- comparison -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """The change of one KPI against the baseline over ``n`` pairs of replicates.
+
+    ``low`` to ``high`` is the 95 % interval of the mean change, None where it cannot be told.
+    ``gain`` is the share of variance that pairing by seed took away (below 0: it added some).
+    """
+
+    mean: float
+    percent: float | None
+    low: float | None
+    high: float | None
+    n: int
+    verdict: str
+    gain: float | None = None
+
+    @property
+    def certain(self) -> bool:
+        return self.verdict == DISTINGUISHABLE or (self.verdict == SAME and self.mean != 0)
+
+
+def change(values: Sequence[float | None], baseline: Sequence[float | None]) -> Change | None:
+    """Compare two lists of replicate values, paired by position. None when no pair is known."""
+    pairs = [(a, b) for a, b in zip(values, baseline, strict=False) if a is not None and b is not None]
+    if not pairs:
+        return None
+    mine, base = np.array(pairs, float).T
+    differences = mine - base
+    mean, n = float(differences.mean()), len(pairs)
+    percent = 100.0 * mean / abs(float(base.mean())) if base.mean() != 0 else None
+    spread = float(differences.std(ddof=1)) if n > 1 else 0.0
+    # Digits lost in the subtraction are no spread.
+    noise = 1e-12 * max(float(np.abs(mine).max()), float(np.abs(base).max()))
+    if n < 3:
+        return Change(mean, percent, None, None, n, TOO_FEW)
+    if spread <= noise:
+        return Change(mean, percent, mean, mean, n, SAME)
+    half = student(n - 1) * spread / math.sqrt(n)
+    apart = float(mine.var(ddof=1) + base.var(ddof=1))
+    gain = 1.0 - spread**2 / apart if apart > 0 else None
+    verdict = DISTINGUISHABLE if abs(mean) > half else NOT_DISTINGUISHABLE
+    return Change(mean, percent, mean - half, mean + half, n, verdict, gain)
+
+
+def student(freedom: int) -> float:
+    """The two-sided 95 % quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))

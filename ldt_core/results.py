@@ -1,0 +1,233 @@
+"""From a finished ensemble to judged KPIs, and from a run's record to the figures that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from .ensemble import Ensemble, definition_digest
+from .kpi import Change, change, evaluate, result_unit
+from .store import Entry
+from .tables import Port, Recording
+from .twin import KpiDefinition, Ref, Twin
+from .wanted import value_column
+
+if TYPE_CHECKING:
+    from . import scene
+
+
+class Recordings:
+    """The recordings of an ensemble, each read once."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+        self._read: dict[tuple[str, str], Recording] = {}
+
+    def entry(self, scenario: str, component: str, replicate: int) -> Entry:
+        plan = self.ensemble.plans[scenario]
+        stage = next(s for s in plan.stages if component in s.members)
+        work = self.ensemble.works[scenario, stage.name, replicate if stage.replicated else 0]
+        return self.ensemble.entries[work.key]
+
+    def get(self, scenario: str, ref: Ref, replicate: int) -> Recording:
+        entry = self.entry(scenario, ref.component, replicate)
+        name = f"{ref.component}.{ref.port}"
+        key = (entry.key, name)
+        if key not in self._read:
+            self._read[key] = entry.recording(name)
+        return self._read[key]
+
+
+def judge(ensemble: Ensemble) -> dict[str, Any]:
+    """Every KPI by scenario and replicate, with its definition, its version and what it was made from."""
+    recordings = Recordings(ensemble)
+    return {id: _judge_one(ensemble, recordings, id, kpi) for id, kpi in ensemble.twin.kpis.items()}
+
+
+def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefinition) -> dict[str, Any]:
+    definition = describe_kpi(id, kpi, _own_unit(ensemble, kpi))
+    digest = definition_digest(definition)
+    values: dict[str, list[float | None]] = {}
+    inputs: dict[str, list[str]] = {}
+    for scenario in ensemble.scenarios:
+        values[scenario], inputs[scenario] = [], []
+        for replicate in range(ensemble.replicates):
+            value, key = _value(ensemble, recordings, kpi, scenario, replicate, digest)
+            values[scenario].append(value)
+            inputs[scenario].append(key)
+    base = values[ensemble.scenarios[0]]
+    changes = {
+        s: _plain(found) for s in ensemble.scenarios[1:] if (found := change(values[s], base)) is not None
+    }
+    return {
+        **definition,
+        "digest": digest,
+        "values": values,
+        "inputs": inputs,
+        "changes": changes,
+        "synthetic": synthetic_of(ensemble.plans[ensemble.scenarios[0]], kpi.of.component),
+    }
+
+
+def _own_unit(ensemble: Ensemble, kpi: KpiDefinition) -> str:
+    port = ensemble.plans[ensemble.scenarios[0]].nodes[kpi.of.component].outputs[kpi.of.port]
+    return result_unit(kpi, port.columns[value_column(kpi.of, cast(Port, port), str(kpi.of))])
+
+
+def describe_kpi(id: str, kpi: KpiDefinition, unit: str) -> dict[str, Any]:
+    return {
+        "title": kpi.title or id.replace("_", " "),
+        "description": kpi.description,
+        "of": str(kpi.of),
+        "where": [list(w) for w in kpi.where],
+        "reduce": [list(r) for r in kpi.reduce.items()],
+        "weight": str(kpi.weight) if kpi.weight else None,
+        "against": kpi.against,
+        "unit": kpi.unit or unit,
+        "better": kpi.better,
+        "target": kpi.target,
+    }
+
+
+def _value(
+    ensemble: Ensemble, recordings: Recordings, kpi: KpiDefinition, scenario: str, replicate: int, digest: str
+) -> tuple[float | None, str]:
+    """A KPI's value, from the store where its definition and inputs are the same."""
+    refs = [(scenario, kpi.of)]
+    if kpi.weight is not None:
+        refs.append((scenario, kpi.weight))
+    if kpi.against is not None:
+        refs.append((ensemble.scenarios[0], kpi.of))
+    used = [recordings.entry(s, r.component, replicate).digests[f"{r.component}.{r.port}"] for s, r in refs]
+    store = ensemble.store
+    key = store.key({"kpi": digest, "inputs": used, "engine": 1})
+    entry = store.find(key)
+    if entry is not None:
+        return cast("float | None", entry.meta["value"]), key
+    recording = recordings.get(scenario, kpi.of, replicate)
+    place = str(kpi.of)
+    weight = recordings.get(scenario, kpi.weight, replicate) if kpi.weight else None
+    value = evaluate(
+        kpi,
+        value_column(kpi.of, recording.port, place),
+        recording,
+        weight=weight,
+        weight_column=value_column(kpi.weight, weight.port, place) if kpi.weight and weight else None,
+        baseline=recordings.get(ensemble.scenarios[0], kpi.of, replicate) if kpi.against else None,
+    )
+    store.put(key, {}, {"value": value}, owner=f"kpi of {kpi.of}")
+    return value, key
+
+
+def _plain(found: Change) -> dict[str, Any]:
+    return {
+        "mean": found.mean,
+        "percent": found.percent,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "verdict": found.verdict,
+        "pairing_gain": found.gain,
+        "certain": found.certain,
+    }
+
+
+def ancestors(plan: Any, component: str) -> list[str]:
+    """The component and all that it reads from, directly or not, in the order of the twin file."""
+    found = {component}
+    while True:
+        more = {w.source for w in plan.wires if w.target in found} - found
+        if not more:
+            return [n for n in plan.nodes if n in found]
+        found |= more
+
+
+def _said(plan: Any, component: str, attribute: str) -> list[str]:
+    said: dict[str, None] = {}
+    for name in ancestors(plan, component):
+        for port in plan.nodes[name].outputs.values():
+            text = getattr(port, attribute)
+            if text:
+                said[text] = None
+    return list(said)
+
+
+def synthetic_of(plan: Any, component: str) -> list[str]:
+    """What was made up among all that the component was computed from."""
+    return _said(plan, component, "synthetic")
+
+
+def credits_of(plan: Any, component: str) -> list[str]:
+    """Attribution and licence of all data that the component was computed from."""
+    said: dict[str, None] = {}
+    for name in ancestors(plan, component):
+        for port in plan.nodes[name].outputs.values():
+            if port.attribution or port.licence:
+                said[", ".join(x for x in (port.attribution, port.licence) if x)] = None
+    return list(said)
+
+
+def judged_kpis(record: Mapping[str, Any], runs: Sequence[str]) -> list[scene.Kpi]:
+    """The KPIs of a run's record as scenes and ``ldt compare`` show them; ``runs[0]`` is the baseline."""
+    from . import scene
+
+    found = []
+    for id, kpi in record["kpis"].items():
+        base = kpi["values"][runs[0]]
+        values = []
+        for run in runs:
+            known = [v for v in kpi["values"][run] if v is not None]
+            mean = sum(known) / len(known) if known else None
+            diff = change(kpi["values"][run], base) if run != runs[0] else None
+            better = None
+            if diff is not None and diff.certain and kpi["better"] is not None:
+                better = (diff.mean < 0) == (kpi["better"] == "lower")
+            values.append(
+                scene.KpiValue(
+                    run=run,
+                    value=mean,
+                    lowest=min(known) if known else None,
+                    highest=max(known) if known else None,
+                    n=len(known),
+                    met=_met(mean, kpi["target"], kpi["better"]),
+                    change=diff.mean if diff else None,
+                    percent=diff.percent if diff else None,
+                    low=diff.low if diff else None,
+                    high=diff.high if diff else None,
+                    verdict=diff.verdict if diff else None,
+                    better=better,
+                )
+            )
+        found.append(
+            scene.Kpi(
+                id=id,
+                title=kpi["title"],
+                unit=kpi["unit"],
+                better=kpi["better"],
+                target=kpi["target"],
+                values=values,
+                synthetic=kpi["synthetic"],
+            )
+        )
+    return found
+
+
+def _met(value: float | None, target: float | None, better: str | None) -> bool | None:
+    if value is None or target is None or better is None:
+        return None
+    return value <= target if better == "lower" else value >= target
+
+
+def place_port(twin: Twin, plan: Any, ref: Ref) -> Ref | None:
+    """The port that carries the geometry of the entities that ``ref`` speaks of."""
+    port = plan.nodes[ref.component].outputs[ref.port]
+    if not isinstance(port, Port) or port.entity is None:
+        return None
+    if port.geometry_column is not None:
+        return ref
+    nearest_first = [ref.component, *(n for n in ancestors(plan, ref.component)), *plan.nodes]
+    for name in nearest_first:
+        for port_name, other in plan.nodes[name].outputs.items():
+            if other.entity == port.entity and isinstance(other, Port) and other.geometry_column is not None:
+                return Ref(name, port_name, None)
+    return None

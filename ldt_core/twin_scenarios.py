@@ -1,0 +1,201 @@
+"""Scenarios: what each one sets once it has taken over its parents' changes, and setting it.
+
+A path such as ``("traffic", "params", "scale")`` leads to a component's parameters or step, or to
+``run``. A mapping that a scenario sets is taken apart, so that it merges with what is there; a list
+or an empty mapping replaces what is there.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .errors import LdtError, TwinFileError, nearest
+from .twin_schema import Scenario
+from .twin_values import show
+from .twin_yaml import KeyPath
+
+
+class Override(NamedTuple):
+    """A value that a scenario sets. ``key`` is the path of the entry in the file."""
+
+    value: Any
+    place: str
+    key: KeyPath
+
+
+Target = tuple[str, ...]
+Overrides = dict[Target, Override]
+Place = Callable[..., str]
+
+
+class _Taken:
+    """Paths of which none leads through another."""
+
+    def __init__(self) -> None:
+        self.paths: set[Target] = set()
+        self.above: dict[Target, Target] = {}
+
+    def add(self, path: Target) -> Target | None:
+        """Nothing, or the path that is in the way: the same, one above it or one below it."""
+        found = next(
+            (path[:n] for n in range(1, len(path) + 1) if path[:n] in self.paths), self.above.get(path)
+        )
+        if found is None:
+            self.paths.add(path)
+            self.above.update((path[:n], path) for n in range(1, len(path)))
+        return found
+
+
+def resolve(
+    scenarios: Mapping[str, Scenario], components: Collection[str], place: Place
+) -> tuple[dict[str, Overrides], list[LdtError]]:
+    """What each scenario sets; one with an error, or with a parent that has one, is left out.
+
+    ``place(*path, key=False)`` says where a path of the file stands.
+    """
+    order, errors = _order(scenarios, place)
+    found: dict[str, Overrides] = {}
+    for name in order:
+        own, wrong = _own_changes(name, scenarios[name], components, place)
+        parents = dict.fromkeys(scenarios[name].extends)
+        if not wrong and all(parent in found for parent in parents):
+            merged, wrong = _inherit(name, own, {p: found[p] for p in parents}, place)
+            if not wrong:
+                found[name] = merged
+        errors += wrong
+    return found, errors
+
+
+def _order(scenarios: Mapping[str, Scenario], place: Place) -> tuple[list[str], list[LdtError]]:
+    """Parents before children, without those that extend each other in a circle."""
+    graph = {name: set(scenario.extends) for name, scenario in scenarios.items()}
+    errors: list[LdtError] = []
+    broken: set[str] = set()
+    while True:
+        try:
+            return [n for n in graphlib.TopologicalSorter(graph).static_order() if n not in broken], errors
+        except graphlib.CycleError as exc:
+            loop: list[str] = exc.args[1][::-1]
+            what = f"scenarios extend each other in a circle: {' -> '.join(loop)}"
+            where = place("scenarios", loop[0], "extends")
+            errors.append(_error("conflicting parents", what, where, "remove one of these extends"))
+            broken.update(loop)
+            graph |= {name: set() for name in loop}
+
+
+def _own_changes(
+    name: str, scenario: Scenario, components: Collection[str], place: Place
+) -> tuple[Overrides, list[LdtError]]:
+    found: Overrides = {}
+    taken = _Taken()
+    errors: list[LdtError] = []
+    for dotted, value in scenario.changes.items():
+        key = ("scenarios", name, "set", dotted)
+        path = tuple(dotted.split("."))
+        refused = _refuse_target(path, components)
+        if refused:
+            errors.append(_error("override hits nothing", refused[0], place(*key, key=True), refused[1]))
+            continue
+        for inner, leaf in _leaves(value):
+            clash = taken.add(path + inner)
+            if clash is not None:
+                what = f"'{'.'.join(path + inner)}' and '{'.'.join(clash)}' are set in one scenario"
+                errors.append(_error("duplicate key", what, place(*key, key=True), "remove one of them"))
+                break
+            found[path + inner] = Override(leaf, place(*key, *inner), (*key, *inner))
+    return found, errors
+
+
+def _refuse_target(path: Target, components: Collection[str]) -> tuple[str, str] | None:
+    """(what, fix) unless a scenario may set this path."""
+    (head, *rest), dotted = path, show(".".join(path))
+    if head == "run":
+        known = ("run.seed", "run.replicates")
+        return (
+            None
+            if ".".join(path) in known
+            else (f"a scenario cannot set {dotted}", nearest(".".join(path), known))
+        )
+    if head not in components:
+        if head == "components" and rest:
+            return f"{dotted} begins with 'components'", f"write {'.'.join(rest)}"
+        return f"no component is called {show(head)}", nearest(head, components)
+    if rest == ["step"] or (rest and rest[0] == "params" and all(rest)):
+        return None
+    fix = f"write {head}.params.{'.'.join(rest) or 'NAME'}, or {head}.step"
+    return f"a scenario cannot set {dotted}: it sets a component's params or its step", fix
+
+
+def _leaves(value: Any, path: Target = ()) -> Iterator[tuple[Target, Any]]:
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            yield from _leaves(below, (*path, key))
+    else:
+        yield path, value
+
+
+def _inherit(
+    name: str, own: Overrides, parents: Mapping[str, Overrides], place: Place
+) -> tuple[Overrides, list[LdtError]]:
+    merged: Overrides = {}
+    giver: dict[Target, str] = {}
+    taken = _Taken()
+    errors: list[LdtError] = []
+    for parent, changes in parents.items():
+        for path, override in changes.items():
+            if any(path[:n] in own for n in range(1, len(path) + 1)):
+                continue
+            clash = taken.add(path)
+            if clash is None:
+                merged[path], giver[path] = override, parent
+            elif clash != path or _canonical(merged[path].value) != _canonical(override.value):
+                what = f"'{giver[clash]}' and '{parent}' set '{'.'.join(clash)}' differently"
+                fix = f"set it in '{name}' too; see {merged[clash].place} and {override.place}"
+                errors.append(_error("conflicting parents", what, place("scenarios", name, "extends"), fix))
+    return merged | own, errors
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def override_tree(
+    tree: Mapping[str, Any], overrides: Overrides
+) -> tuple[dict[str, Any], dict[KeyPath, KeyPath], list[LdtError]]:
+    """A copy of the file's tree with the values set, and for each path that was set where it stands."""
+    new = dict(tree)
+    moved: dict[KeyPath, KeyPath] = {}
+    errors: list[LdtError] = []
+    for path, override in sorted(overrides.items(), key=lambda item: len(item[0])):
+        full = path if path[0] == "run" else ("components", *path)
+        blocked = _put(new, full, override.value)
+        if blocked:
+            above = ".".join(blocked[len(full) - len(path) :])
+            what = f"'{'.'.join(path)}' lies below '{above}', which is not a mapping"
+            errors.append(_error("override hits nothing", what, override.place, f"set '{above}' as a whole"))
+        moved[full] = override.key
+    return new, moved, errors
+
+
+def _put(tree: dict[str, Any], path: Target, value: Any) -> Target | None:
+    """Set a value without touching the dicts that the tree shares with others.
+
+    Returns None, or the part of the path that leads to something that is not a mapping.
+    """
+    here = tree
+    for n, part in enumerate(path[:-1], 1):
+        below = here.get(part)
+        if below is not None and not isinstance(below, dict):
+            return path[:n]
+        copy = dict(below or {})
+        here[part] = copy
+        here = copy
+    here[path[-1]] = value
+    return None
+
+
+def _error(code: str, what: str, where: str, fix: str) -> TwinFileError:
+    return TwinFileError(what, code=code, where=where, fix=fix)
