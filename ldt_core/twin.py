@@ -16,14 +16,14 @@ import numpy as np
 
 from .errors import LdtError, TwinFileError, nearest, raise_all
 from .twin_scenarios import Override as Override
-from .twin_scenarios import resolve
+from .twin_scenarios import Overrides, Place, override_tree, resolve
 from .twin_schema import Branch as Branch
 from .twin_schema import ColumnEntry as ColumnEntry
 from .twin_schema import ComponentEntry as ComponentEntry
 from .twin_schema import KpiDefinition as KpiDefinition
 from .twin_schema import Link as Link
 from .twin_schema import Period as Period
-from .twin_schema import Problem, TwinFile, shape
+from .twin_schema import Problem, Scenarios, TwinFile, shape
 from .twin_schema import Purpose as Purpose
 from .twin_schema import RecordRule as RecordRule
 from .twin_schema import RunRules as RunRules

@@ -437,4 +437,4 @@ def twin_json_schema() -> dict[str, Any]:
     (references, conditions, the CRS) is checked by ``load_twin`` alone.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Local Digital Twin file"}
-    return head | _json_schema(TwinFile)
+    return _json_schema(TwinFile) | head
