@@ -1,0 +1,162 @@
+"""The findings of maps, and the tables that say what they draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ldt_core.scene import Cell, Figures, Head
+
+from .classes import classify, count_classes
+from .places import Numbers, PlaceSet
+from .theme import Theme
+from .words import join_words, write_amount, write_number
+
+NAMED = 3
+"""Places named in a finding."""
+
+
+def rank_places(strength: Numbers) -> list[int]:
+    """Rows by falling strength, without those that have none; rows of equal strength keep their order."""
+    order = np.argsort(-np.nan_to_num(strength, nan=-np.inf), kind="stable")
+    return [int(row) for row in order[: int((~np.isnan(strength)).sum())]]
+
+
+def name_strongest(places: PlaceSet, values: Numbers, rows: list[int]) -> str:
+    """The first three different names among ``rows``, each with its value."""
+    named: dict[str, float] = {}
+    for row in rows:
+        named.setdefault(places.call(row), float(values[row]))
+        if len(named) == NAMED:
+            break
+    return join_words([f"{name} ({write_number(value)})" for name, value in named.items()])
+
+
+def _count(number: int, what: str = "place") -> str:
+    return f"{write_number(number)} {what}{'' if number == 1 else 's'}"
+
+
+def describe_values(theme: Theme, run: str, title: str) -> str:
+    """What the map of one run shows, in a sentence. The run has at least one value."""
+    values, unit = theme.values[run], theme.info.unit
+    known = values[~np.isnan(values)]
+    low, high = float(known.min()), float(known.max())
+    rows = rank_places(values)
+    if len(known) == 1:
+        text = f"{write_amount(high, unit)} at the one place that has a value, {theme.places.call(rows[0])}"
+    elif low == high:
+        text = f"{write_amount(high, unit)} at all of {_count(len(known))}"
+    else:
+        middle = float(np.quantile(known, 0.5, method="higher"))
+        text = (
+            f"{write_number(low)} to {write_amount(high, unit)} at {_count(len(known))}, half of them at "
+            f"{write_number(middle)} or more; highest at {name_strongest(theme.places, values, rows)}"
+        )
+    return f"{theme.title} in {title}: {text}{_say_missing(len(values) - len(known), theme.lost[run])}"
+
+
+def _say_missing(missing: int, lost: int) -> str:
+    text = f"; {_count(missing)} without a value" if missing else ""
+    return text + (f"; {_count(lost, 'value')} without a place, not drawn" if lost else "")
+
+
+def describe_change(theme: Theme, run: str, title: str, base: str) -> str:
+    """What the difference map of one run shows, in a sentence."""
+    change = theme.changes[run]
+    shown = change.shown(theme.threshold)
+    known = int((~np.isnan(change.value)).sum())
+    head = f"{theme.title}, {title} against {base}:"
+    if not known:
+        return f"There is nothing to show: {theme.title} has no place with a value in both {base} and {title}"
+    parts = []
+    for side, word in ((1.0, theme.habit.more), (-1.0, theme.habit.less)):
+        rows = rank_places(np.where(side * shown >= theme.threshold, np.abs(shown), np.nan))
+        text = f"{word} by {write_amount(theme.threshold, theme.info.unit)} or more at "
+        parts.append(text + (f"{write_number(len(rows))} of {_count(known)}" if rows else "no place"))
+        if rows:
+            parts[-1] += f", most at {name_strongest(theme.places, shown, rows)}"
+    still = int((np.abs(shown) < theme.threshold).sum())
+    parts.append(f"little change at {write_number(still)}")
+    unclear = known - int((~np.isnan(shown)).sum())
+    if unclear:
+        parts.append(
+            f"at {write_number(unclear)} the replicates disagree on the direction, so no change is drawn"
+        )
+    return f"{head} {'; '.join(parts)}{_say_missing(len(shown) - known, 0)}"
+
+
+def list_values(theme: Theme, run: str, title: str, top: int) -> Figures:
+    """The ``top`` places by value."""
+    values = theme.values[run]
+    rows = rank_places(values)
+    heads, cells = _start_rows(theme.places, rows[:top])
+    heads += [
+        Head(id="value", title=theme.title, unit=theme.info.unit),
+        Head(id="class", title="Class", kind="text"),
+    ]
+    classes = classify(values, theme.breaks)
+    for row, cell in zip(rows, cells, strict=False):
+        cell += [float(values[row]), theme.labels[classes[row]]]
+    caption = f"{theme.title} in {title}: places with the highest values"
+    return Figures(caption=caption, columns=heads, rows=cells, more=len(rows) - len(cells))
+
+
+def list_changes(theme: Theme, run: str, title: str, base: str, top: int) -> Figures:
+    """The ``top`` places by size of the change that is drawn, with the values before and after."""
+    shown = theme.changes[run].shown(theme.threshold)
+    rows = rank_places(np.abs(shown))
+    heads, cells = _start_rows(theme.places, rows[:top])
+    unit = theme.info.unit
+    heads += [
+        Head(id="change", title="Change", unit=unit),
+        Head(id="class", title="Class", kind="text"),
+        Head(id="before", title=base, unit=unit),
+        Head(id="after", title=title, unit=unit),
+    ]
+    classes = classify(shown, theme.change_breaks)
+    before, after = next(iter(theme.values.values())), theme.values[run]
+    for row, cell in zip(rows, cells, strict=False):
+        cell += [float(shown[row]), theme.change_labels[classes[row]], _cell(before[row]), _cell(after[row])]
+    caption = f"{theme.title}: places that change most in {title} against {base}"
+    return Figures(caption=caption, columns=heads, rows=cells, more=len(rows) - len(cells))
+
+
+def _cell(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _start_rows(places: PlaceSet, rows: list[int]) -> tuple[list[Head], list[list[Cell]]]:
+    heads = [Head(id="place", title="Place", kind="text")] if places.names else []
+    heads.append(Head(id="id", title=places.id if not places.names else f"Id ({places.id})", kind="text"))
+    named: list[list[Cell]] = [[places.names[r] or None] if places.names else [] for r in rows]
+    return heads, [[*cells, places.ids[r]] for cells, r in zip(named, rows, strict=True)]
+
+
+def list_counts(
+    theme: Theme, runs: Mapping[str, str], ids: Mapping[str, str]
+) -> tuple[Figures, dict[str, list[int]]]:
+    """Places per class and run, the ones without a value last; and the counts by run."""
+    labels = list(theme.labels)
+    counts = {run: count_classes(theme.values[run], theme.breaks).tolist() for run in runs}
+    missing = {run: int(np.isnan(theme.values[run]).sum()) for run in runs}
+    if any(missing.values()):
+        labels.append("no value")
+        for run in runs:
+            counts[run].append(missing[run])
+    heads = [Head(id="class", title=f"Class of {theme.title}", kind="text", unit=theme.info.unit)]
+    heads += [Head(id=ids[run], title=runs[run], digits=0) for run in runs]
+    rows: list[list[Cell]] = [[label, *(counts[run][i] for run in runs)] for i, label in enumerate(labels)]
+    return Figures(caption=f"{theme.title}: places in each class", columns=heads, rows=rows), counts
+
+
+def describe_counts(theme: Theme, runs: Mapping[str, str], counts: Mapping[str, list[int]]) -> str:
+    """The fullest class of each run."""
+    labels, parts = theme.labels, []
+    for run, title in runs.items():
+        valued = counts[run][: len(labels)]
+        top = max(valued)
+        if top:
+            where = labels[valued.index(top)]
+            parts.append(f"{title} {where} ({write_number(top)} of {_count(sum(valued))})")
+    return f"{theme.title}, the class with most places: {'; '.join(parts)}"

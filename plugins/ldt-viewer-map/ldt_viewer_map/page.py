@@ -1,0 +1,283 @@
+"""The blocks and the data of one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+import ldt_core as ldt
+from ldt_core.scene import (
+    AnyBlock,
+    Axis,
+    ChartBlock,
+    DataRef,
+    Figures,
+    Layer,
+    MapBlock,
+    Scale,
+    Series,
+    TableBlock,
+    TextBlock,
+)
+
+from .budget import fit_places, simplify_places
+from .figures import describe_change, describe_counts, describe_values, list_changes, list_counts, list_values
+from .params import MapParams
+from .places import (
+    Bounds,
+    Numbers,
+    PlaceSet,
+    cut_places,
+    frame_places,
+    read_places,
+    tabulate_places,
+    weigh_places,
+)
+from .theme import TIME, Theme, Wish, read_theme
+from .words import clean_text, make_ids, unique, write_amount, write_period
+
+_ORDER = {"polygon": 0, "line": 1, "point": 2}
+Said = Mapping[str, tuple[str, Figures]]
+"""Finding and table by run."""
+
+
+class Page:
+    """The blocks and the data of one scene while they are made."""
+
+    def __init__(self, params: MapParams, view: ldt.View, runs: Mapping[str, str]) -> None:
+        self.params, self.view, self.runs = params, view, runs
+        self.base = next(iter(runs), "")
+        self.blocks: list[AnyBlock] = []
+        self.data: list[DataRef] = []
+        self.run_ids = make_ids(runs)
+        self.context: list[Layer] = []
+        self.notes: list[str] = []
+        self.frame: Bounds | None = None
+
+    def draw(self) -> None:
+        shown = unique(self.view.show)
+        sets: list[PlaceSet] = []
+        themes = [read_theme(ref, self._wish(ref), list(self.runs), self.view, sets) for ref in shown]
+        for theme in themes:
+            self._add_columns(theme)
+        placed = [s for s in sets if s.shape is not None]
+        self.frame = frame_places(placed, self.view.bounds)
+        texts = [self._write_theme(theme) for theme in themes]
+        if self.frame is not None:
+            self._publish(placed, self.frame)
+        ids = make_ids(shown)
+        for theme, (values, changes) in zip(themes, texts, strict=True):
+            self._show(theme, ids[theme.ref], values, changes)
+
+    def _wish(self, ref: str) -> Wish:
+        p = self.params
+        return Wish(p.titles.get(ref, ""), p.time, p.breaks.get(ref, ()), p.threshold.get(ref))
+
+    def _add_columns(self, theme: Theme) -> None:
+        """The columns that the maps of ``theme`` draw, and the whole change where only a part is drawn."""
+        info, columns = theme.info, theme.places.columns
+        theme.places.refs.append(theme.ref)
+
+        def add(run: str, what: str, values: Numbers, words: str) -> None:
+            meaning = ldt.number(
+                info.unit, info.quantity if not what else None, nulls=True, description=words
+            )
+            columns[theme.column(run, what)] = (values, meaning)
+
+        for run, values in theme.values.items():
+            add(run, "", values, f"{theme.title}, {self.runs[run]}")
+        for run, change in theme.changes.items():
+            words = f"{theme.title}, {self.runs[run]} less {self.runs[self.base]}"
+            add(run, "change", change.value, words)
+            if not change.clear.all():
+                add(run, "drawn", change.shown(theme.threshold), f"{words}, where the replicates agree")
+
+    def _write_theme(self, theme: Theme) -> tuple[Said, Said]:
+        """Finding and table of every map, made of all places before any is left out of the drawing."""
+        p, base = self.params, self.runs[self.base]
+        values, changes = {}, {}
+        for run, title in self.runs.items():
+            if not np.isnan(theme.values[run]).all():
+                values[run] = describe_values(theme, run, title), list_values(theme, run, title, p.top)
+        for run in theme.changes:
+            title = self.runs[run]
+            changes[run] = (
+                describe_change(theme, run, title, base),
+                list_changes(theme, run, title, base, p.top),
+            )
+        return values, changes
+
+    def _publish(self, sets: list[PlaceSet], frame: Bounds) -> None:
+        """One table per set of places: id, name, geometry once, and a column per ref, run and change."""
+        self.notes = fit_places(sets, frame, self.view.budget)
+        left = self.view.budget - sum(map(weigh_places, sets))
+        ids = make_ids(f"places {s.refs[0].rpartition('.')[0]} {i or ''}" for i, s in enumerate(sets))
+        for places, id in zip(sets, ids.values(), strict=True):
+            places.data = self._publish_set(id, places)
+        found = []
+        for ref, id in make_ids(unique(self.params.context)).items():
+            places = cut_places(read_places(self.view.places(ref)), frame)
+            places.refs = [ref]
+            if places.shape is None or not len(places):
+                continue
+            if self.view.budget > 0 and weigh_places(places) > left:
+                simplify_places([places], frame)
+            title = clean_text(ref.split(".")[1] if "." in ref else ref).replace("_", " ")
+            if self.view.budget > 0 and weigh_places(places) > left:
+                self.notes.append(f"The {title} are not drawn, to keep the file small.")
+                continue
+            left -= weigh_places(places)
+            layer = Layer(
+                id=f"context-{id}",
+                title=title.capitalize(),
+                data=self._publish_set(f"context-{id}", places),
+                geometry=places.shape,
+                role="context",
+            )
+            found.append(layer)
+        self.context = sorted(found, key=lambda layer: _ORDER[layer.geometry])
+
+    def _publish_set(self, id: str, places: PlaceSet) -> str:
+        table, port = tabulate_places(places, self.view.crs)
+        ref = self.view.publish(id, table, port=port, source=unique(places.refs), crs=self.view.crs)
+        self.data.append(ref)
+        return ref.id
+
+    def _show(
+        self,
+        theme: Theme,
+        id: str,
+        values: Said,
+        changes: Said,
+    ) -> None:
+        drawn = theme.places.shape is not None and self.frame is not None
+        when = TIME[theme.time]
+        for run, title in self.runs.items():
+            heading, name = f"{theme.title} ({when}): {title}", f"{id}-{self.run_ids[run]}"
+            if run not in values:
+                self.say_nothing(name, heading, f"{theme.title} has no value in {title}", theme)
+            elif drawn:
+                scale = Scale(
+                    kind="sequential", breaks=theme.breaks, labels=theme.labels, better=theme.habit.better
+                )
+                self._add_map(theme, name, heading, values[run], scale, theme.column(run), run)
+            else:
+                finding, table = values[run]
+                self._add_table(
+                    theme, name, heading, f"{theme.title} has no places to draw on a map: {finding}", table
+                )
+        for run, (finding, table) in changes.items():
+            heading = f"{theme.title} ({when}): change in {self.runs[run]}"
+            name = f"{id}-{self.run_ids[run]}-change"
+            if finding.startswith("There is nothing"):
+                self.say_nothing(name, heading, finding.partition(": ")[2], theme)
+            elif drawn:
+                scale = Scale(
+                    kind="diverging",
+                    breaks=theme.change_breaks,
+                    labels=theme.change_labels,
+                    better=theme.habit.better,
+                )
+                what = "change" if theme.changes[run].clear.all() else "drawn"
+                self._add_map(theme, name, heading, (finding, table), scale, theme.column(run, what), run)
+            else:
+                self._add_table(theme, name, heading, finding, table)
+        if values and len(theme.labels) > 1:
+            self._add_counts(theme, f"{id}-classes")
+
+    def _add_map(
+        self,
+        theme: Theme,
+        id: str,
+        title: str,
+        said: tuple[str, Figures],
+        scale: Scale,
+        column: str,
+        run: str,
+    ) -> None:
+        assert theme.places.shape is not None
+        assert self.frame is not None
+        change = scale.kind == "diverging"
+        layer = Layer(
+            id=column.replace("_", "-"),
+            title=f"Change of {theme.title}" if change else theme.title,
+            data=theme.places.data,
+            geometry=theme.places.shape,
+            field=column,
+            unit=theme.info.unit,
+            scale=scale,
+            label=theme.places.label or theme.places.id,
+        )
+        notes = [*self.notes]
+        if change:
+            least = write_amount(theme.threshold, theme.info.unit)
+            notes.insert(0, f"Changes below {least} count as little change.")
+            if not theme.changes[run].clear.all():
+                notes.insert(1, "A place has no value here where its replicates disagree on the direction.")
+        view = self.view
+        self.blocks.append(
+            MapBlock(
+                id=id,
+                title=title,
+                finding=said[0],
+                alternative=said[1],
+                credits=unique(c for ref in (theme.ref, *self.params.context) for c in view.credits(ref)),
+                synthetic=unique(s for ref in (theme.ref, *self.params.context) for s in view.synthetic(ref)),
+                note=" ".join(notes),
+                crs=view.crs,
+                bounds=self.frame,
+                layers=[*self.context, layer],
+                run=run,
+                compared_with=self.base if change else None,
+                period=f"{TIME[theme.time]} of {write_period(view.start, view.end, view.zone)}",
+            )
+        )
+
+    def _add_counts(self, theme: Theme, id: str) -> None:
+        """How many places each class holds in each run: what the maps say, to be read as lengths."""
+        table, counts = list_counts(theme, self.runs, self.run_ids)
+        labels: list[float | str] = [str(row[0]) for row in table.rows]
+        self.blocks.append(
+            ChartBlock(
+                id=id,
+                title=f"{theme.title} ({TIME[theme.time]}): places in each class",
+                finding=describe_counts(theme, self.runs, counts),
+                alternative=table,
+                credits=unique(self.view.credits(theme.ref)),
+                synthetic=unique(self.view.synthetic(theme.ref)),
+                mark="bar",
+                x=Axis(title=theme.title, unit=theme.info.unit, kind="category"),
+                y=Axis(title="Places", zero=True),
+                series=[
+                    Series(name=title, x=labels, y=[float(n) for n in counts[run]])
+                    for run, title in self.runs.items()
+                ],
+            )
+        )
+
+    def _add_table(self, theme: Theme, id: str, title: str, finding: str, table: Figures) -> None:
+        self.blocks.append(
+            TableBlock(
+                id=id,
+                title=title,
+                finding=finding,
+                alternative=table,
+                credits=unique(self.view.credits(theme.ref)),
+                synthetic=unique(self.view.synthetic(theme.ref)),
+            )
+        )
+
+    def say_nothing(self, id: str, title: str, reason: str, theme: Theme | None = None) -> None:
+        text = f"There is nothing to show: {reason}"
+        self.blocks.append(
+            TextBlock(
+                id=id,
+                title=title,
+                finding=text,
+                text=text,
+                alternative=Figures(caption=title, columns=[], rows=[]),
+                credits=unique(self.view.credits(theme.ref)) if theme else [],
+                synthetic=unique(self.view.synthetic(theme.ref)) if theme else [],
+            )
+        )
