@@ -1,0 +1,385 @@
+"""The component: parameters in, one SUMO process, tables out."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ldt_core as ldt
+
+from . import convert, demand, files, params, ports, scenario, snapshot
+from .network import HEAVY, Network, read_crs, read_network
+from .outputs import EdgeData, Sums, Tail, finished, write_definitions
+from .process import Sumo as Process
+
+_STANDING = 0.1  # m/s: below, SUMO counts a vehicle as halted; it bounds the travel time of a standing jam
+
+
+class Sumo(ldt.Simulator):
+    """Microscopic (or mesoscopic) road traffic by Eclipse SUMO, with its emissions, edge by edge.
+
+    One SUMO process per run, advanced window by window over TraCI; sums per edge are made inside SUMO.
+    Scenario parameters (``close``, ``speed_limit``, ``lanes``, ``signals``) change the network before
+    the first second. Source: Lopez et al., Microscopic Traffic Simulation using SUMO, ITSC 2018.
+    """
+
+    id = "sumo"
+    title = "Road traffic (SUMO)"
+    outputs = ports.OUTPUTS
+    stochastic = True
+    dynamic = True
+    capabilities = frozenset({"state"})
+    processes = ("sumo", "netconvert")
+    validity: Mapping[str, Any] = {
+        "scale": "a district to a city; motor traffic on streets",
+        "windows": "whole multiples of step_length, from a minute on for stable means",
+        "demand": "generated demand shows mechanisms, not today's volumes: calibrate before judging levels",
+        "emissions": "hot running emissions of one class per kind of vehicle; no cold starts, no gradients",
+    }
+
+    Params = params.Params
+
+    def __init__(self, params: Any = None, context: ldt.Context | None = None) -> None:
+        super().__init__(params, context)
+        self._work: Path | None = None
+        self._process: Process | None = None
+        self._net: Network | None = None
+        self._begin = 0.0
+        self._now = 0
+        self._period: int | None = None
+        self._arrived = self._teleports_before = 0
+        self._snapshot: bytes | None = None
+        self._vehicle_class: dict[str, str] = {}
+
+    # Ports
+
+    def ports(self) -> tuple[Mapping[str, ldt.Port], Mapping[str, ldt.Port]]:
+        """The outputs with the network's CRS, its licence, and what of the demand was made up."""
+        p = self.params
+        path = self._source()
+        osm = convert.is_osm(path)
+        crs = convert.utm(path)[0] if osm else read_crs(path)
+        licence = p.licence or (convert.LICENCE if osm else None)
+        attribution = p.attribution or (convert.ATTRIBUTION if osm else None)
+        made_up = demand.describe(p.demand, self.context.seed) if p.demand.rate is not None else None
+        if made_up and osm:
+            made_up += " Signal programs are netconvert's, not the city's."
+        outputs: dict[str, ldt.Port] = {}
+        for name, port in self.outputs.items():
+            assert isinstance(port, ldt.Port)
+            outputs[name] = port.replace(licence=licence, attribution=attribution)
+            if name == "network":
+                columns = {**port.columns, "geometry": ldt.geometry("LineString", crs=crs)}
+                outputs[name] = outputs[name].replace(columns=columns)
+            else:
+                outputs[name] = outputs[name].replace(synthetic=made_up)
+        return {}, outputs
+
+    def _source(self) -> Path:
+        if self.params.network is not None:
+            return Path(self.params.network.path)
+        network = files.sources(self.params.demand).network
+        if network is None:
+            raise ldt.ParamError(
+                f"{self.params.demand.config} names no net-file",
+                code="no network",
+                fix="give network as well",
+            )
+        return network
+
+    # Start
+
+    def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
+        """Read or convert the network, change it as the scenario says, and lay out the demand."""
+        context, p = self.context, self.params
+        self._work = Path(tempfile.mkdtemp(prefix="sumo-", dir=context.scratch.resolve()))
+        source = self._source()
+        if convert.is_osm(source):
+            cache = context.cache if context.cache != Path() else self._work
+            source = convert.convert(source, p.osm, cache.resolve(), context.check_cancelled)
+        base = read_network(source)
+        edits = scenario.plan(base, p)
+        net = self._net = scenario.apply(base, edits, self._work / "scenario.net.xml")
+        closed = any("allow" in edit or "disallow" in edit for edit in edits.values())
+        found = self._demand(base, net, closed)
+        programs = [*base.programs, *found.programs]
+        signals = scenario.write_signals(net, programs, p.signals, self._work / "signals.add.xml")
+        self._files = [*found.additional, *([signals] if signals else [])]
+        self._routes, self._options, self._begin = found.routes, found.options, found.begin
+        self._vehicle_class = found.classes
+        self._lengths = np.array([edge.length for edge in net.edges])
+        self._limits = np.array([edge.speed for edge in net.edges])
+        self._ids = np.array([edge.id for edge in net.edges], object)
+        self._rows = {edge.id: row for row, edge in enumerate(net.edges)}
+        return {"network": self._network_table(net)}
+
+    def _demand(self, base: Network, net: Network, closed: bool) -> files.Demands:
+        assert self._work is not None
+        p, context = self.params, self.context
+        if p.demand.rate is None:
+            found = files.sources(p.demand)
+            files.copy(found, net, closed, p.emission_class, self._work / "demand")
+            lost, total = len(found.unroutable), None
+        else:
+            rng = np.random.default_rng([context.seed, 1])
+            trips = demand.generate(base, p.demand, rng)
+            kept = demand.routable(net, trips)
+            path = demand.write_trips(kept, p.emission_class, self._work / "trips.rou.xml")
+            found = files.Demands([path], classes=dict(demand.CLASS_OF))
+            lost, total = len(trips) - len(kept), len(trips)
+        if lost:
+            of = f" of {total}" if total else ""
+            context.flag(
+                "unroutable_trips",
+                lost,
+                f"{lost}{of} trips cannot be made in this scenario and were left out: compare per trip",
+                "{trip}",
+            )
+        return found
+
+    def _network_table(self, net: Network) -> ldt.Table:
+        edges = net.edges
+        names = [edge.name for edge in edges]
+        return ldt.Table(
+            {
+                "edge": [edge.id for edge in edges],
+                "name": np.array([name or "" for name in names], object),
+                "from_node": np.array([edge.from_node for edge in edges], object),
+                "to_node": np.array([edge.to_node for edge in edges], object),
+                "length": [edge.length for edge in edges],
+                "speed_limit": [edge.speed for edge in edges],
+                "lanes": [len(edge.lanes) for edge in edges],
+                "cars": [edge.allows("passenger") for edge in edges],
+                "geometry": [edge.line(net.offset) for edge in edges],
+            },
+            masks={"name": [not name for name in names]},
+        )
+
+    # Running
+
+    def command(self, period: int) -> list[str]:
+        """SUMO's arguments for edge data of every ``period`` microseconds (without the TraCI port)."""
+        assert self._work is not None and self._net is not None
+        p = self.params
+        heavy = sorted(t for t, c in self._vehicle_class.items() if c in HEAVY)
+        self._with_heavy = bool(heavy)
+        default = None if "DEFAULT_VEHTYPE" in self._vehicle_class else p.emission_class.car
+        ours = write_definitions(self._work / "edges.add.xml", period / ldt.SECOND, heavy, default)
+        teleport = -1 if p.teleport_after is None else p.teleport_after / ldt.SECOND
+        words = [
+            *("--net-file", str(self._net.path)),
+            *("--route-files", ",".join(map(str, self._routes))),
+            *("--additional-files", ",".join(map(str, [*self._files, ours]))),
+            *("--begin", f"{self._begin:g}", "--step-length", f"{p.step_length / ldt.SECOND:g}"),
+            *("--seed", str(self.context.seed % (2**31 - 1)), "--scale", f"{p.scale:g}"),
+            *("--time-to-teleport", f"{teleport:g}"),
+            *("--tripinfo-output", "trips.xml", "--precision", "6"),
+            *("--no-step-log", "--xml-validation", "never", "--xml-validation.net", "never"),
+            *self._options,
+        ]
+        if p.mesoscopic:
+            words += ["--mesosim"]
+        if p.ignore_route_errors:
+            words += ["--ignore-route-errors"]
+        if p.rerouting.share > 0:
+            words += ["--device.rerouting.probability", f"{p.rerouting.share:g}"]
+            words += ["--device.rerouting.period", f"{p.rerouting.period / ldt.SECOND:g}"]
+        if p.state == "snapshot":
+            words += ["--save-state.rng", "--save-state.precision", "17"]
+        return words
+
+    def _launch(self, period: int) -> None:
+        """Start SUMO and bring it to the present: by its own saved state, or by running again."""
+        assert self._work is not None
+        self._halt()
+        self._period = period
+        words = self.command(period)
+        for name in ("traffic", "heavy", "emissions", "trips"):
+            (self._work / f"{name}.xml").unlink(missing_ok=True)
+        if self._snapshot is not None:
+            (self._work / "load.xml").write_bytes(self._snapshot)
+            words += ["--load-state", "load.xml"]
+        process = self._process = Process(words, self._work, self.context.check_cancelled)
+        self._edge_data = EdgeData(self._work, self._rows, self._with_heavy)
+        self._trip_tail = Tail(self._work / "trips.xml", "tripinfo")
+        self._entered_again: Sums | None = None
+        if self._snapshot is not None:
+            self._entered_again = snapshot.entered_on_loading(process, self._rows, self._with_heavy)
+        elif self._now > 0:
+            target = self._begin + self._now / ldt.SECOND
+            process.ask("returning to the saved instant", lambda: process.traci.simulationStep(target))
+            self._edge_data.new(self._now // period)
+            again = sum(1 for _ in finished(self._trip_tail))
+            if again != self._arrived:
+                raise ldt.InputError(
+                    f"running again gave {again} arrivals where the state has {self._arrived}",
+                    code="state foreign",
+                    fix="resume with the same SUMO version and machine type, or run from the start",
+                )
+
+    def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables:
+        self.context.check_cancelled()
+        if self._net is None:
+            raise ldt.Unsupported("step before initialize", code="not initialized")
+        start = self._now
+        length = self.params.step_length
+        if until <= start or until % length:
+            raise ldt.ParamError(
+                f"SUMO cannot go from {ldt.format_duration(start)} to {ldt.format_duration(until)}: "
+                f"its step is {ldt.format_duration(length)}",
+                code="step",
+                where="step",
+                fix="choose windows that are whole multiples of step_length",
+            )
+        # Edge data comes in whole intervals: where a window does not end with one, they are made shorter.
+        period = math.gcd(start, until, self._period or 0)
+        if self._process is None or period != self._period:
+            if self._snapshot is None and start > 0 and self.params.state == "snapshot":
+                self._snapshot = self._save()
+            self._launch(period)
+        process = self._process
+        assert process is not None
+        target = self._begin + until / ldt.SECOND
+        process.ask("simulating", lambda: process.traci.simulationStep(target))
+        self._snapshot = None
+        sums = self._edge_data.new((until - start) // period)
+        if self._entered_again is not None:
+            for name, values in self._entered_again.items():
+                sums[name] = sums[name] - values
+            self._entered_again = None
+        trips = self._trips()
+        self._now = until
+        self._arrived += len(trips)
+        time = self.context.instant(start)
+        hours = (until - start) / ldt.SECOND / 3600
+        return {
+            "flow": self._flow(sums, time, hours),
+            "emissions": self._emissions(sums, time),
+            "trips": trips,
+            "arrivals": self._arrivals(time),
+        }
+
+    def _flow(self, sums: Sums, time: np.datetime64, hours: float) -> ldt.Table:
+        seconds, distance, entered, departed = sums["traffic"].T
+        driven = seconds > 0
+        speed = np.where(driven, distance / np.where(driven, seconds, 1.0), self._limits)
+        return ldt.Table(
+            {
+                "time": np.full(len(seconds), time),
+                "edge": self._ids,
+                "flow": (entered + departed) / hours,
+                "heavy": sums["heavy"].sum(axis=1) / hours,
+                "speed": speed,
+                "travel_time": self._lengths / np.maximum(speed, _STANDING),
+            }
+        )
+
+    def _emissions(self, sums: Sums, time: np.datetime64) -> ldt.Table:
+        co2, nox, pmx, fuel = sums["emissions"].T / 1000.0  # SUMO sums milligrams
+        return ldt.Table(
+            {
+                "time": np.full(len(co2), time),
+                "edge": self._ids,
+                "co2": co2,
+                "nox": nox,
+                "pmx": pmx,
+                "fuel": fuel,
+            }
+        )
+
+    def _trips(self) -> ldt.Table:
+        rows = list(finished(self._trip_tail))
+        micros = [round((trip.arrival - self._begin) * ldt.SECOND) for trip in rows]
+        return ldt.Table(
+            {
+                "time": np.array([self.context.instant(t) for t in micros], "datetime64[us]"),
+                "trip": np.array([trip.id for trip in rows], object),
+                "kind": np.array([self._vehicle_class.get(trip.type, "passenger") for trip in rows], object),
+                "duration": np.array([trip.duration for trip in rows], float),
+                "time_loss": np.array([trip.time_loss for trip in rows], float),
+                "depart_delay": np.array([trip.depart_delay for trip in rows], float),
+                "length": np.array([trip.length for trip in rows], float),
+            }
+        )
+
+    def _arrivals(self, time: np.datetime64) -> ldt.Table:
+        waiting, running = self._count("vehicles.waiting"), self._count("vehicles.running")
+        teleports = self._teleports_before + self._count("teleports.total")
+        self._report("not_arrived", waiting + running, "vehicles had not arrived at the end", "{veh}")
+        self._report("teleports", teleports, "vehicles were stuck and moved on by SUMO", "{veh}")
+        for what in ("collisions", "emergencyStops"):
+            count = self._count(f"safety.{what}")
+            self._report(what.lower().replace("stops", "_stops"), count, f"{what} happened", "1")
+        return ldt.Table(
+            {
+                "time": [time],
+                "waiting_to_enter": [waiting],
+                "running": [running],
+                "arrived": [self._arrived],
+            }
+        )
+
+    def _count(self, statistic: str) -> int:
+        process = self._process
+        assert process is not None
+        return int(
+            process.ask("counting", lambda: process.traci.simulation.getParameter("", f"stats.{statistic}"))
+        )
+
+    def _report(self, name: str, count: int, text: str, unit: str) -> None:
+        flags = self.context.flags
+        if count:
+            self.context.flag(name, count, f"{count} {text}", unit)
+        else:
+            flags[:] = [flag for flag in flags if flag.name != name]
+
+    # State
+
+    def get_state(self) -> bytes:
+        """The state at the end of the last window; see the parameter ``state`` for what it can do."""
+        teleports = self._teleports_before
+        saved = None
+        if self.params.state == "snapshot" and self._now > 0:
+            saved = self._snapshot or self._save()
+            teleports += self._count("teleports.total") if self._process else 0
+        position = snapshot.Position(self._now, self._period, self._arrived, teleports)
+        return snapshot.pack(self._setup(), position, saved)
+
+    def set_state(self, state: bytes) -> None:
+        """Go to a saved instant. Raises ``InputError`` for a torn state or that of another setup."""
+        position, saved = snapshot.unpack(state, self._setup())
+        self._halt()
+        self._now, self._period = position.now, position.period
+        self._arrived = position.arrived
+        self._teleports_before = position.teleports if saved is not None else 0
+        self._snapshot = saved
+
+    def _setup(self) -> str:
+        return snapshot.setup_digest(self.params, self.context.seed)
+
+    def _save(self) -> bytes:
+        assert self._work is not None and self._process is not None
+        process, path = self._process, self._work / "save.xml"
+        process.ask("saving its state", lambda: process.traci.simulation.saveState(str(path)))
+        return path.read_bytes()
+
+    # End
+
+    def _halt(self) -> None:
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def finalize(self) -> None:
+        self._halt()
+        if self._work is not None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._work)
+            self._work = None
