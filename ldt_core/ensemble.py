@@ -194,14 +194,14 @@ class Ensemble:
             path = folder / "tasks" / f"{name}.json"
             task = {
                 "key": work.key,
-                "twin": str(folder / "twin.yaml"),
-                "folder": str(self.twin.folder),
+                "twin": str((folder / "twin.yaml").resolve()),
+                "folder": str(self.twin.folder.resolve()),
                 "scenario": work.scenario,
                 "stage": work.stage.name,
                 "replicate": work.replicate,
                 "inputs": {ref: entry.key for ref, entry in inputs.items()},
-                "store": str(self.store.root),
-                "cache": str(self.cache),
+                "store": str(self.store.root.resolve()),
+                "cache": str(self.cache.resolve()),
                 "fields": work.fields,
             }
             path.write_text(json.dumps(task, indent=1), encoding="utf-8")

@@ -130,8 +130,10 @@ class Twin:
         return twin
 
 
-def load_twin(path: Path | str, env: Mapping[str, str] = os.environ) -> Twin:
-    """The twin file, or the ``twin.yaml`` of the folder.
+def load_twin(
+    path: Path | str, env: Mapping[str, str] = os.environ, *, folder: Path | None = None
+) -> Twin:
+    """The twin file, or the ``twin.yaml`` of the folder. Relative paths start at ``folder`` if given.
 
     Raises ``TwinFileError``, or all of them as one ``ErrorList``.
     """
@@ -150,7 +152,7 @@ def load_twin(path: Path | str, env: Mapping[str, str] = os.environ) -> Twin:
             errors += _apply(twin, name, overrides)[1] if overrides else []
         errors += refuse_not_yet(twin)
         if not errors:
-            return twin
+            return replace(twin, home=folder) if folder is not None else twin
     elif isinstance(tree, dict):  # what can still be said
         scenarios, _ = shape(Scenarios, tree.get("scenarios"), names)
         if scenarios and names["components"] is not None:
