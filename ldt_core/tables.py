@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import ArrayLike, NDArray
 
+    Values = ArrayLike | Iterable[Any]
+
 Kind = Literal["instant", "text", "integer", "number", "boolean", "geometry"]
 Cell = Literal["point", "mean", "sum", "min", "max"]
 Geometry = Literal["Point", "LineString", "Polygon", "MultiPolygon", "Geometry"]
@@ -175,9 +177,7 @@ class Table:
 
     __slots__ = ("_columns", "_digest", "_masks", "_rows")
 
-    def __init__(
-        self, columns: Mapping[str, ArrayLike], masks: Mapping[str, ArrayLike] | None = None
-    ) -> None:
+    def __init__(self, columns: Mapping[str, Values], masks: Mapping[str, ArrayLike] | None = None) -> None:
         self._columns = {name: _frozen(values) for name, values in columns.items()}
         self._masks = {n: _mask(m) for n, m in masks.items()} if masks else {}
         self._rows = len(next(iter(self._columns.values()))) if self._columns else 0
@@ -254,7 +254,7 @@ class Table:
     def drop(self, *names: str) -> Table:
         return self.select(*(n for n in self._columns if n not in names))
 
-    def with_columns(self, **columns: ArrayLike) -> Table:
+    def with_columns(self, **columns: Values) -> Table:
         """A new table with columns added or replaced; a replaced column loses its mask."""
         if not self._columns:
             return Table(columns)
@@ -420,7 +420,7 @@ Tables = Mapping[str, "Table | Grid"]
 AnyPort = Port | GridPort
 
 
-def _frozen(values: ArrayLike) -> NDArray[Any]:
+def _frozen(values: Values) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
         if isinstance(values, np.ma.MaskedArray):
             raise InputError("a masked array came as a column", code="shape", fix="give its mask in masks=")
