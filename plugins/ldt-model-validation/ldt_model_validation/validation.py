@@ -108,7 +108,7 @@ class Validation(ldt.Model):
         }
         if p.unit == VEHICLES_PER_HOUR:
             fit["geh_under_5"] = ldt.number("%", "x:geh_under_5", cell="mean", range=(0, 100), nulls=True)
-            compared["geh"] = ldt.number("1", "x:geh", cell="mean", range=(0, np.inf))
+            compared["geh"] = ldt.number("1", "x:geh", cell="mean")
         entity = p.observed_entity
         return inputs, {
             "fit": ldt.Port(fit),
