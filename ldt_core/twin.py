@@ -130,9 +130,7 @@ class Twin:
         return twin
 
 
-def load_twin(
-    path: Path | str, env: Mapping[str, str] = os.environ, *, folder: Path | None = None
-) -> Twin:
+def load_twin(path: Path | str, env: Mapping[str, str] = os.environ, *, folder: Path | None = None) -> Twin:
     """The twin file, or the ``twin.yaml`` of the folder. Relative paths start at ``folder`` if given.
 
     Raises ``TwinFileError``, or all of them as one ``ErrorList``.

@@ -169,32 +169,24 @@ def override_tree(
     new = dict(tree)
     moved: dict[KeyPath, KeyPath] = {}
     errors: list[LdtError] = []
-    for path, override in sorted(overrides.items(), key=lambda item: len(item[0])):
+    for path, (value, where, key) in sorted(overrides.items(), key=lambda item: len(item[0])):
         full = path if path[0] == "run" else ("components", *path)
-        blocked = _put(new, full, override.value)
-        if blocked:
-            above = ".".join(blocked[len(full) - len(path) :])
-            what = f"'{'.'.join(path)}' lies below '{above}', which is not a mapping"
-            errors.append(_error("override hits nothing", what, override.place, f"set '{above}' as a whole"))
-        moved[full] = override.key
+        here = new
+        for n, part in enumerate(full[:-1], 1):
+            below = here.get(part)
+            if below is None:  # the scenario makes this mapping
+                moved.setdefault(full[:n], key[: max(4, len(key) - len(full) + n)])
+            elif not isinstance(below, dict):
+                above = ".".join(full[len(full) - len(path) : n])
+                what = f"'{'.'.join(path)}' lies below '{above}', which is not a mapping"
+                errors.append(_error("override hits nothing", what, where, f"set '{above}' as a whole"))
+                break
+            here[part] = copy = dict(below or {})  # the tree shares its dicts with others
+            here = copy
+        else:
+            here[full[-1]] = value
+            moved[full] = key
     return new, moved, errors
-
-
-def _put(tree: dict[str, Any], path: Target, value: Any) -> Target | None:
-    """Set a value without touching the dicts that the tree shares with others.
-
-    Returns None, or the part of the path that leads to something that is not a mapping.
-    """
-    here = tree
-    for n, part in enumerate(path[:-1], 1):
-        below = here.get(part)
-        if below is not None and not isinstance(below, dict):
-            return path[:n]
-        copy = dict(below or {})
-        here[part] = copy
-        here = copy
-    here[path[-1]] = value
-    return None
 
 
 def _error(code: str, what: str, where: str, fix: str) -> TwinFileError:

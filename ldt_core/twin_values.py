@@ -145,9 +145,8 @@ def _instant(value: Any) -> np.datetime64:
     try:
         moment = datetime.fromisoformat(f"{match[1]}T{match[2]}{match[5].upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise refuse(
-            "bad value", f"{show(value)} has no such offset from UTC", "write for example +01:00"
-        ) from None
+        fix = "correct the date or the offset, which is written +01:00"
+        raise refuse("bad value", f"{show(value)} is not an instant in UTC", fix) from None
     return np.datetime64(moment.replace(tzinfo=None), "us")
 
 

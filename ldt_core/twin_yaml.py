@@ -80,9 +80,8 @@ def _place(name: str, lines: list[int], offset: int) -> str:
 def read_source(data: bytes, name: str, env: Mapping[str, str]) -> tuple[Source, list[LdtError]]:
     """The data and every error that does not stop the reading; one that does is raised with them."""
     if len(data) > MAX_BYTES:
-        raise _stop(
-            f"the file has {len(data)} bytes; a twin file has at most {MAX_BYTES}", name, code="too large"
-        )
+        what = f"the file has {len(data)} bytes; a twin file has at most {MAX_BYTES}"
+        raise _stop(what, f"{name}:1:1", "keep data in files of its own, named by params", code="too large")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
@@ -101,7 +100,7 @@ def _line_starts(text: str) -> list[int]:
     return [0, *(m.end() for m in _LINE_END.finditer(text))]
 
 
-def _stop(what: str, where: str, fix: str = "", code: str = "syntax") -> TwinFileError:
+def _stop(what: str, where: str, fix: str, code: str = "syntax") -> TwinFileError:
     return TwinFileError(what, code=code, where=where, fix=fix)
 
 
@@ -141,14 +140,14 @@ class _Reader:
     def read(self) -> tuple[Source, list[LdtError]]:
         bad = _FORBIDDEN.search(self.text)
         if bad:
-            raise self.stop(f"the character U+{ord(bad[0]):04X} is not allowed", bad.start())
+            raise self.stop(f"the character U+{ord(bad[0]):04X} is not allowed", bad.start(), "remove it")
         try:
             for event in yaml.parse(self.text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
                 self.take(event)
         except yaml.MarkedYAMLError as exc:
             raise self.syntax(exc) from None
-        except yaml.YAMLError as exc:
-            raise self.stop(str(exc), 0) from None
+        except (yaml.YAMLError, ValueError, OverflowError) as exc:  # the last two: an escape beyond Unicode
+            raise self.stop(str(exc), 0, "remove what YAML does not allow") from None
         spots: dict[KeyPath, Spot] = {}
         tree = _flatten(self.root, (), None, spots) if self.root else None
         return Source(self.name, self.lines, tree, spots), self.errors
@@ -164,7 +163,7 @@ class _Reader:
                     "a key must be text, not a list or a mapping", offset, "put quotes around the key"
                 )
             if len(self.open) >= MAX_DEPTH:
-                raise self.stop(f"nested deeper than {MAX_DEPTH} levels", offset)
+                raise self.stop(f"nested deeper than {MAX_DEPTH} levels", offset, "nest fewer levels")
             self.refuse_tag(event.tag, offset)
             value: Any = [] if isinstance(event, yaml.SequenceStartEvent) else {}
             self.open.append(_Open(_Node(offset, value), event.anchor))
@@ -216,14 +215,15 @@ class _Reader:
             raise self.stop(
                 f"more than {MAX_VALUES} values or {MAX_DEPTH} levels once its aliases (*name) are expanded",
                 node.offset,
+                "use fewer aliases",
                 code="too large",
             )
 
     def alias(self, anchor: str | None, offset: int) -> _Node:
         if self.expects_key():
-            raise self.stop("an alias cannot be a key", offset)
+            raise self.stop("an alias cannot be a key", offset, "write the key out")
         if any(o.anchor == anchor for o in self.open):
-            raise self.stop(f"'*{anchor}' stands inside the value that it names", offset)
+            raise self.stop(f"'*{anchor}' stands inside the value that it names", offset, "remove this alias")
         if anchor is None or anchor not in self.anchors:
             raise self.stop(
                 f"no '&{anchor}' stands before this '*{anchor}'", offset, "put quotes around the text"
@@ -289,7 +289,7 @@ class _Reader:
         where = _place(self.name, self.lines, offset)
         self.errors.append(TwinFileError(what, code=code, where=where, fix=fix))
 
-    def stop(self, what: str, offset: int, fix: str = "", code: str = "syntax") -> LdtError:
+    def stop(self, what: str, offset: int, fix: str, code: str = "syntax") -> LdtError:
         offset = min(offset, len(self.text))
         error = _stop(what, _place(self.name, self.lines, offset), fix, code)
         return join([*self.errors, error])
