@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ldt_model_validation import Nearby, Validation, ldt_models
 from pydantic import ValidationError
@@ -79,6 +79,7 @@ def test_a_case_worked_by_hand() -> None:
     assert flags == {"unpaired_observations": 0}
 
 
+@settings(deadline=None)
 @given(simulated=FLOWS, data=st.data())
 def test_the_measures_are_those_of_numpy(simulated: list[float], data: st.DataObject) -> None:
     n = len(simulated)
@@ -95,6 +96,7 @@ def test_the_measures_are_those_of_numpy(simulated: list[float], data: st.DataOb
         assert row["correlation"] == pytest.approx(np.corrcoef(s, o)[0, 1], abs=1e-6)
 
 
+@settings(deadline=None)
 @given(values=FLOWS, gain=st.floats(0.01, 100), offset=st.floats(0, 1000))
 def test_correlation_knows_no_gain_and_no_offset(values: list[float], gain: float, offset: float) -> None:
     o = np.array(values)
@@ -103,6 +105,7 @@ def test_correlation_knows_no_gain_and_no_offset(values: list[float], gain: floa
         assert row["correlation"] == pytest.approx(1, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(values=FLOWS, order=st.permutations(range(5)))
 def test_the_order_of_rows_changes_nothing(values: list[float], order: list[int]) -> None:
     n = len(values)

@@ -59,7 +59,7 @@ def _line(*points: tuple[float, float]) -> shapely.LineString:
     distance=st.floats(-600, 600),
     half=st.floats(1, 2000),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_a_straight_street_counts_by_its_chord(radius: float, distance: float, half: float) -> None:
     """A line at distance d from the centre has a chord of 2 sqrt(r^2 - d^2)."""
     shapes = [_line((-half, distance), (half, distance)), shapely.Point(X, Y)]

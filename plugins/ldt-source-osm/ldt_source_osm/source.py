@@ -107,7 +107,7 @@ class Osm(ldt.DataSource):
     class Params(ldt.Params):
         file: ldt.File = ldt.Field(description="OpenStreetMap file")
         level_height: Annotated[float, ldt.unit("m"), ldt.Field(gt=0, le=10)] = 3.0
-        default_height: Annotated[float, ldt.unit("m"), ldt.Field(gt=0, le=1000)] | None = ldt.Field(
+        default_height: Annotated[float | None, ldt.unit("m"), ldt.Field(gt=0, le=1000)] = ldt.Field(
             None, description="height of buildings without one; the median of the others where absent"
         )
         place_keys: tuple[str, ...] = ldt.Field(

@@ -143,7 +143,7 @@ def test_a_height_comes_from_the_tag_then_the_levels_then_the_median(draw: Drawi
     assert buildings["floor_area"] == pytest.approx(np.array(footprint) * [9, 2, 3, 3, 3, 3])
     assert buildings["use"][0] == "school"
     assert buildings.mask("use").tolist() == [False] + [True] * 5
-    declared, _ = _read(path, default_height=4.0)
+    declared, _ = _read(path, default_height="4 m")
     assert declared["buildings"]["height"].tolist() == [12, 6, 10.5, 4, 4, 4]
 
 

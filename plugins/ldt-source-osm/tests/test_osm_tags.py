@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ldt_source_osm.tags import parse_length, parse_number, parse_speed
 
@@ -52,12 +52,14 @@ def test_a_speed_is_kmh_unless_it_names_another_unit(text: str, kmh: float | Non
     assert parse_speed(text) == (None if kmh is None else pytest.approx(kmh))
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e6).map(lambda x: round(x, 3)))
 def test_decimal_comma_and_point_read_alike(value: float) -> None:
     text = f"{value:.3f}"
     assert parse_number(text) == parse_number(text.replace(".", ",")) == parse_length(text + " m") == value
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_text_breaks_the_parsers(text: str) -> None:
     for parse in (parse_number, parse_length, parse_speed):
