@@ -13,7 +13,9 @@ from ldt_core.scene import DataRef, RunRef, Scene
 
 # Control characters, bidirectional overrides and embeddings, lone surrogates and non-characters:
 # none has a glyph, all can damage a page, its encoding or the order in which text is read.
-_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 def clean(value: Any) -> Any:

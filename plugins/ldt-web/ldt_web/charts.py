@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ldt_core.scene import Axis, ChartBlock, Series
 from markupsafe import Markup
 
+from ldt_core.scene import Axis, ChartBlock, Series
+
 from .colours import CATEGORIES, DASHES
-from .maps import Entry, marker
+from .legend import Entry
+from .marks import marker
 from .svg import join, short, tag
 from .ticks import number_ticks, short_instants, time_ticks, write_ticks
 from .words import is_number, parse_instant, shorten, write_amount, write_number, write_unit
 
-WIDE, NARROW = 760, 340
+WIDE, NARROW = 880, 340
 BASE = "#3f4852"  # the first series, the baseline, stands back in grey
 LETTER = 6.7
 
@@ -81,7 +83,7 @@ def _draw(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
         if all(p is not None for p in places):
             return _plane(block, width, zone)
     names = list(dict.fromkeys(str(x) for x in every))
-    marks = [[m for m in _marks(s, {n: float(i) for i, n in enumerate(names)})] for s in block.series]
+    marks = [list(_marks(s, {n: float(i) for i, n in enumerate(names)})) for s in block.series]
     shown = short_instants(names, zone) if block.x.kind == "instant" else names
     room = (width - 90) / max(1, len(names))
     if block.mark != "line" and (max(map(len, shown)) * LETTER > room - 4 or room < 12 * len(block.series)):
@@ -100,7 +102,9 @@ def _marks(series: Series, places: dict[str, float] | None, axis: Axis | None = 
     """Marks in the order of x; None where a value is missing, so that lines break there."""
     nothing = [None] * len(series.y)
     found: list[_Mark | None] = []
-    for x, y, low, high in zip(series.x, series.y, series.low or nothing, series.high or nothing, strict=False):
+    for x, y, low, high in zip(
+        series.x, series.y, series.low or nothing, series.high or nothing, strict=False
+    ):
         at = places[str(x)] if places is not None else _position(x, axis) if axis else None
         if at is None or y is None or not is_number(y):
             found.append(None)
@@ -130,10 +134,14 @@ class _Upright:
         self.left = max(map(len, texts)) * LETTER + 14
         self.right, self.top, self.bottom = width - right, 34.0, (300.0 if width == WIDE else 250.0)
         self.height = int(self.bottom) + 46
-        self.parts = [tag("text", shorten(axis_title(block.y), int(width / LETTER)), x=0, y=14, class_="axis-title")]
+        self.parts = [
+            tag("text", shorten(axis_title(block.y), int(width / LETTER)), x=0, y=14, class_="axis-title")
+        ]
         for tick, text in zip(self.ticks, texts, strict=True):
             at = self.y(tick)
-            self.parts.append(tag("line", x1=self.left, x2=self.right, y1=at, y2=at, class_="zero" if tick == 0 else "grid"))
+            self.parts.append(
+                tag("line", x1=self.left, x2=self.right, y1=at, y2=at, class_="zero" if tick == 0 else "grid")
+            )
             self.parts.append(tag("text", text, x=self.left - 8, y=at + 4, text_anchor="end"))
 
     def y(self, value: float) -> float:
@@ -142,7 +150,9 @@ class _Upright:
 
     def name_x(self, title: str) -> None:
         middle = (self.left + self.right) / 2
-        self.parts.append(tag("text", title, x=middle, y=self.bottom + 40, text_anchor="middle", class_="axis-title"))
+        self.parts.append(
+            tag("text", title, x=middle, y=self.bottom + 40, text_anchor="middle", class_="axis-title")
+        )
 
 
 def _plane(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
@@ -199,13 +209,17 @@ def _line(points: list[Point | None], plot: _Upright, index: int, colour: str) -
         elif runs[-1]:
             runs.append([])
     for run in filter(None, runs):
-        band = [(x, plot.y(m.low), plot.y(m.high)) for x, _, m in run if m.low is not None and m.high is not None]
+        band = [
+            (x, plot.y(m.low), plot.y(m.high)) for x, _, m in run if m.low is not None and m.high is not None
+        ]
         if len(band) > 1:
             there = "L".join(f"{short(x, 1)} {short(high, 1)}" for x, _, high in band)
             back = "L".join(f"{short(x, 1)} {short(low, 1)}" for x, low, _ in reversed(band))
             parts.append(tag("path", d=f"M{there}L{back}z", fill=colour, class_="band"))
         data = "M" + "L".join(f"{short(x, 1)} {short(y, 1)}" for x, y, _ in run)
-        parts.append(tag("path", d=data, stroke=colour, stroke_dasharray=DASHES[index % len(DASHES)], class_="line"))
+        parts.append(
+            tag("path", d=data, stroke=colour, stroke_dasharray=DASHES[index % len(DASHES)], class_="line")
+        )
     filled = [p for p in points if p]
     if len(filled) <= 40:
         parts.extend(_symbol(index, 3.2, x, y, colour) for x, y, _ in filled)
@@ -220,7 +234,11 @@ def _symbol(index: int, size: float, x: float, y: float, colour: str) -> Markup:
 def _dots(points: list[Point | None], plot: _Upright, index: int, colour: str) -> list[Markup]:
     parts = []
     for x, y, mark in filter(None, points):
-        parts.append(_spread(x, plot.y(mark.low), x, plot.y(mark.high)) if mark.low is not None and mark.high is not None else Markup(""))
+        parts.append(
+            _spread(x, plot.y(mark.low), x, plot.y(mark.high))
+            if mark.low is not None and mark.high is not None
+            else Markup("")
+        )
         parts.append(_symbol(index, 4.5, x, y, colour))
     return parts
 
@@ -242,11 +260,15 @@ def _end_labels(finals: list[tuple[float, str, str]], plot: _Upright) -> list[Ma
     over = max(0.0, 15 * len(finals) - (plot.bottom - lowest))
     for y, name, colour in sorted(finals):
         lowest = max(y - over, lowest + 15)
-        parts.append(tag("text", shorten(name, 20), x=plot.right + 8, y=lowest + 4, fill=colour, class_="end"))
+        parts.append(
+            tag("text", shorten(name, 20), x=plot.right + 8, y=lowest + 4, fill=colour, class_="end")
+        )
     return parts
 
 
-def _columns(block: ChartBlock, width: int, names: list[str], marks: list[list[_Mark | None]]) -> tuple[Markup, int]:
+def _columns(
+    block: ChartBlock, width: int, names: list[str], marks: list[list[_Mark | None]]
+) -> tuple[Markup, int]:
     """Categories side by side, values upwards."""
     plot = _Upright(block, width, marks, 8)
     room = (plot.right - plot.left) / len(names)
@@ -263,7 +285,12 @@ def _columns(block: ChartBlock, width: int, names: list[str], marks: list[list[_
         colour = colour_of(index, count)
         if block.mark == "line":
             plot.parts.extend(
-                _line([(plot.left + (m.x + 0.5) * room, plot.y(m.y), m) if m else None for m in series], plot, index, colour)
+                _line(
+                    [(plot.left + (m.x + 0.5) * room, plot.y(m.y), m) if m else None for m in series],
+                    plot,
+                    index,
+                    colour,
+                )
             )
             continue
         for mark in filter(None, series):
@@ -271,7 +298,14 @@ def _columns(block: ChartBlock, width: int, names: list[str], marks: list[list[_
             if block.mark == "bar":
                 top, foot = sorted((plot.y(mark.y), plot.y(0.0)))
                 plot.parts.append(
-                    tag("rect", x=centre - thick * 0.46, y=top, width=thick * 0.92, height=foot - top, fill=colour)
+                    tag(
+                        "rect",
+                        x=centre - thick * 0.46,
+                        y=top,
+                        width=thick * 0.92,
+                        height=foot - top,
+                        fill=colour,
+                    )
                 )
             if mark.low is not None and mark.high is not None:
                 plot.parts.append(_spread(centre, plot.y(mark.low), centre, plot.y(mark.high)))
@@ -280,7 +314,9 @@ def _columns(block: ChartBlock, width: int, names: list[str], marks: list[list[_
     return join(plot.parts), plot.height
 
 
-def _rows(block: ChartBlock, width: int, names: list[str], marks: list[list[_Mark | None]]) -> tuple[Markup, int]:
+def _rows(
+    block: ChartBlock, width: int, names: list[str], marks: list[list[_Mark | None]]
+) -> tuple[Markup, int]:
     """Categories one below the other, values to the right, each with its figure."""
     count, wide = len(marks), width == WIDE
     bar = (18.0 if count == 1 else 13.0) if block.mark == "bar" else 15.0
@@ -291,7 +327,8 @@ def _rows(block: ChartBlock, width: int, names: list[str], marks: list[list[_Mar
     ticks = number_ticks(*_reach(marks, zero=block.y.zero or block.mark == "bar"), 6 if wide else 3)
     texts = write_ticks(ticks)
     figures = max(len(write_number(m.y)) for s in marks for m in s if m) * LETTER + 12
-    start, end = left + (figures if ticks[0] < 0 else 4), width - figures
+    margin = max(figures if ticks[0] < 0 else 4.0, len(texts[0]) * LETTER / 2 - left)
+    start, end = left + margin, width - max(figures, len(texts[-1]) * LETTER / 2)
     bottom = title + room * len(names)
 
     def across(value: float) -> float:
@@ -306,8 +343,12 @@ def _rows(block: ChartBlock, width: int, names: list[str], marks: list[list[_Mar
     for i, text in enumerate(names):
         top = title + i * room
         label = shorten(text, max(3, most))
-        at = (left - 8, top + room / 2 + 4) if beside else (0.0, top + 16)
-        parts.append(tag("text", label, x=at[0], y=at[1], text_anchor="end" if beside else "start", class_="name"))
+        place = (left - 8, top + room / 2 + 4) if beside else (0.0, top + 16)
+        parts.append(
+            tag(
+                "text", label, x=place[0], y=place[1], text_anchor="end" if beside else "start", class_="name"
+            )
+        )
     for index, series in enumerate(marks):
         colour = colour_of(index, count)
         for mark in filter(None, series):
@@ -317,7 +358,14 @@ def _rows(block: ChartBlock, width: int, names: list[str], marks: list[list[_Mar
             if block.mark == "bar":
                 one, other = sorted((across(0.0), across(mark.y)))
                 parts.append(
-                    tag("rect", x=one, y=middle - bar * 0.44, width=max(other - one, 0.5), height=bar * 0.88, fill=colour)
+                    tag(
+                        "rect",
+                        x=one,
+                        y=middle - bar * 0.44,
+                        width=max(other - one, 0.5),
+                        height=bar * 0.88,
+                        fill=colour,
+                    )
                 )
             if mark.low is not None and mark.high is not None:
                 parts.append(_spread(across(mark.low), middle, across(mark.high), middle))
@@ -342,6 +390,8 @@ def _swatch(block: ChartBlock, index: int) -> Markup:
     if block.mark == "bar":
         mark = tag("rect", x=4, y=3, width=26, height=12, fill=colour)
     else:
-        line = tag("path", d="M1 9h32", stroke=colour, stroke_dasharray=DASHES[index % len(DASHES)], class_="line")
+        line = tag(
+            "path", d="M1 9h32", stroke=colour, stroke_dasharray=DASHES[index % len(DASHES)], class_="line"
+        )
         mark = (line if block.mark == "line" else Markup("")) + _symbol(index, 4, 17, 9, colour)
     return tag("svg", mark, class_="swatch", viewBox="0 0 34 18", aria_hidden="true", focusable="false")

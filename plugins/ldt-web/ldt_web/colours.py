@@ -13,7 +13,7 @@ from typing import Literal
 
 from ldt_core.scene import Scale
 
-from .words import write_number
+from .words import exact_digits, write_number
 
 _RAMPS = {
     "YlGnBu": "c7e9b4 7fcdbb 41b6c4 1d91c0 225ea8 253494 081d58",
@@ -48,9 +48,7 @@ def ramp(name: str, position: float) -> str:
     place = min(max(position, 0.0), 1.0) * (len(colours) - 1)
     index = min(int(place), len(colours) - 2)
     low, high, part = colours[index], colours[index + 1], place - index
-    mixed = (
-        round(int(low[i : i + 2], 16) * (1 - part) + int(high[i : i + 2], 16) * part) for i in (1, 3, 5)
-    )
+    mixed = (round(int(low[i : i + 2], 16) * (1 - part) + int(high[i : i + 2], 16) * part) for i in (1, 3, 5))
     return "#" + "".join(f"{v:02x}" for v in mixed)
 
 
@@ -66,14 +64,17 @@ def looks_of(scale: Scale) -> list[Look]:
     if scale.kind == "sequential":
         last = max(1, len(labels) - 1)
         return [
-            Look(text, ramp("YlGnBu", 0.12 + 0.88 * i / last), i / last, order=i) for i, text in enumerate(labels)
+            Look(text, ramp("YlGnBu", 0.2 + 0.8 * i / last), i / last, order=i)
+            for i, text in enumerate(labels)
         ]
     return _diverging(scale, labels)
 
 
 def _diverging(scale: Scale, labels: list[str]) -> list[Look]:
     signs = _signs(scale.breaks)
-    down, up = {"lower": ("blue", "red"), "higher": ("red", "blue")}.get(scale.better or "", ("purple", "orange"))
+    down, up = {"lower": ("blue", "red"), "higher": ("red", "blue")}.get(
+        scale.better or "", ("purple", "orange")
+    )
     less, more = signs.count("less"), signs.count("more")
     steps = max(less, more, 1)
     looks = []
@@ -103,8 +104,8 @@ def _labels(scale: Scale) -> list[str]:
         return list(scale.labels)
     if not scale.breaks:
         return ["all values"]
-    sign = scale.kind == "diverging"
-    text = [write_number(b, sign=sign and b != 0) for b in scale.breaks]
+    sign, digits = scale.kind == "diverging", exact_digits(scale.breaks)
+    text = [write_number(b, digits, sign=sign and b != 0) for b in scale.breaks]
     return [f"under {text[0]}", *(f"{a} to {b}" for a, b in pairwise(text)), f"{text[-1]} or more"]
 
 

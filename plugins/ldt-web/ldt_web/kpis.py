@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ldt_core.scene import Kpi, KpiValue
 from markupsafe import Markup
 
+from ldt_core.scene import Kpi, KpiValue
+
 from .svg import short, tag
-from .words import NONE, digits_for, is_number, write_amount, write_number, write_percent
+from .words import (
+    NARROW,
+    NONE,
+    digits_for,
+    is_number,
+    rough_digits,
+    write_amount,
+    write_number,
+    write_percent,
+)
 
 
 @dataclass(frozen=True)
@@ -67,17 +77,17 @@ def make_card(kpi: Kpi, runs: Mapping[str, str]) -> Card:
 
 
 def make_result(kpi: Kpi, value: KpiValue, run: str, strip: Markup) -> Result:
-    digits = min(digits_for(value.change), digits_for(value.value) + 1) if is_number(value.change) else None
+    digits = _change_digits(value)
     interval = ""
     if is_number(value.low) and is_number(value.high):
-        ends = max(digits or 0, digits_for(value.low, value.high) if not digits else 0)
-        low = write_number(value.low, min(ends, digits_for(value.value) + 1), sign=True)
-        high = _points(kpi, value.high, min(ends, digits_for(value.value) + 1))
-        interval = f"95 % interval {low} to {high}"
+        low, high = write_number(value.low, digits, sign=True), _points(kpi, value.high, digits)
+        interval = f"95{NARROW}% interval {low} to {high}"
     spread = ""
     if value.n > 1 and is_number(value.lowest) and is_number(value.highest):
         one = digits_for(value.value)
-        spread = f"{write_number(value.lowest, one)} to {write_number(value.highest, one)} in {value.n} replicates"
+        spread = (
+            f"{write_number(value.lowest, one)} to {write_number(value.highest, one)} in {value.n} replicates"
+        )
     return Result(
         run=run,
         value=write_amount(value.value, kpi.unit),
@@ -91,6 +101,13 @@ def make_result(kpi: Kpi, value: KpiValue, run: str, strip: Markup) -> Result:
         tone=tone_of(value),
         strip=strip,
     )
+
+
+def _change_digits(value: KpiValue) -> int:
+    """As many decimals as the value has, but never fewer than two significant digits of the change."""
+    numbers = [v for v in (value.change, value.low, value.high) if v is not None and is_number(v)]
+    need = rough_digits(value.change) if value.change is not None and is_number(value.change) else 0
+    return min(digits_for(*numbers), max(digits_for(value.value), need))
 
 
 def write_target(kpi: Kpi) -> str:
@@ -121,7 +138,9 @@ def _change(kpi: Kpi, value: KpiValue, digits: int | None) -> str:
     if not is_number(value.change):
         return ""
     text = _points(kpi, value.change, digits)
-    return text + (f" ({write_percent(value.percent)})" if is_number(value.percent) and kpi.unit != "%" else "")
+    return text + (
+        f" ({write_percent(value.percent)})" if is_number(value.percent) and kpi.unit != "%" else ""
+    )
 
 
 def sum_up(kpis: Sequence[Kpi], run: str) -> list[Line]:
@@ -129,9 +148,12 @@ def sum_up(kpis: Sequence[Kpi], run: str) -> list[Line]:
     lines: list[tuple[bool, Line]] = []
     for kpi in kpis:
         value = next((v for v in kpi.values if v.run == run), None)
-        if value is None or not (value.verdict or is_number(value.change)):
+        if value is None:
             continue
         result = make_result(kpi, value, run, Markup(""))
+        if not result.compared:
+            lines.append((False, Line(kpi.title or kpi.id, "", result.value, result.met, "even")))
+            continue
         side = {"▲": "higher", "▼": "lower", "=": "unchanged"}.get(result.arrow, "")
         words = ", ".join(filter(None, (result.judgement or side, result.verdict, result.met)))
         line = Line(kpi.title or kpi.id, result.arrow, result.change or NONE, words, result.tone)
@@ -157,7 +179,12 @@ def _strip(kpi: Kpi, value: KpiValue, scale: tuple[float, float]) -> Markup:
         return f"{short(100 * (number - low) / (high - low))}%"
 
     parts = [tag("line", x1=0, x2="100%", y1=9, y2=9, class_="rail")]
-    if value.lowest is not None and value.highest is not None and is_number(value.lowest) and is_number(value.highest):
+    if (
+        value.lowest is not None
+        and value.highest is not None
+        and is_number(value.lowest)
+        and is_number(value.highest)
+    ):
         parts.append(tag("line", x1=at(value.lowest), x2=at(value.highest), y1=9, y2=9, class_="range"))
     if kpi.target is not None and is_number(kpi.target):
         parts.append(tag("line", x1=at(kpi.target), x2=at(kpi.target), y1=1, y2=17, class_="goal"))

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from .layers import Places
 from .paths import UNITS, Frame
 from .svg import short, tag
-from .words import shorten, write_number
+from .words import digits_for, rough_digits, shorten, write_number
 
 FONT, LETTER, LINE = 12, 6.6, 17.0  # pixels: size, mean width of a letter, height of a line
 
@@ -21,6 +21,7 @@ class _Label:
     text: str
     x: float
     y: float  # both as shares of the picture
+    lift: int  # pixels from there to the foot of the text, negative upwards
 
 
 def place_labels(layers: list[Places], frame: Frame) -> list[Markup]:
@@ -40,7 +41,7 @@ def place_labels(layers: list[Places], frame: Frame) -> list[Markup]:
                 label.text,
                 x=f"{short(100 * label.x)}%",
                 y=f"{short(100 * label.y)}%",
-                dy=-7,
+                dy=label.lift,
                 text_anchor="start" if label.x < 0.2 else "end" if label.x > 0.8 else "middle",
                 class_=" ".join(filter(None, ("label", shown))),
             )
@@ -70,8 +71,10 @@ def _candidates(places: Places, frame: Frame) -> list[_Label]:
         x, y = point.x / (frame.width * UNITS), point.y / (frame.height * UNITS)
         if not (0.02 < x < 0.98 and 0.08 < y < 0.92):
             continue
-        value = write_number(float(places.values[row]), sign=places.signed)
-        found[name] = _Label(f"{shorten(name, 22)} {value}".strip(), x, y)
+        number = float(places.values[row])
+        value = write_number(number, min(digits_for(number), rough_digits(number)), sign=places.signed)
+        lift = 4 if places.layer.geometry == "polygon" else -7
+        found[name] = _Label(f"{shorten(name, 22)} {value}".strip(), x, y, lift)
     return list(found.values())
 
 
@@ -83,7 +86,7 @@ def _fitting(wanted: list[_Label], width: float, ratio: float, most: int) -> lis
     ]
     chosen: list[_Label] = []
     for label in wanted:
-        length, x, y = len(label.text) * LETTER + 6, label.x * width, label.y * width * ratio - 7
+        length, x, y = len(label.text) * LETTER + 6, label.x * width, label.y * width * ratio + label.lift
         left = x if label.x < 0.2 else x - length if label.x > 0.8 else x - length / 2
         box = (left, y - LINE, left + length, y + 4)
         if left < 2 or left + length > width - 2 or y - LINE < 2:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import ldt_core as ldt
 import numpy as np
 import shapely
-from ldt_core.scene import Layer, MapBlock
 from numpy.typing import NDArray
+
+import ldt_core as ldt
+from ldt_core.scene import Layer, MapBlock
 
 from .bundle import SceneBundle, clean
 from .colours import MISSING, PLAIN, Look, looks_of
@@ -77,7 +78,9 @@ def read_places(layer: Layer, block: MapBlock, bundle: SceneBundle, frame: Frame
 def _column(table: ldt.Table, name: str, where: str) -> NDArray[Any]:
     if name not in table:
         raise ldt.NotFound(
-            f"there is no column '{name}'", where=where, fix=f"the data has {', '.join(table.names) or 'no column'}"
+            f"there is no column '{name}'",
+            where=where,
+            fix=f"the data has {', '.join(table.names) or 'no column'}",
         )
     return table[name]
 
@@ -85,15 +88,18 @@ def _column(table: ldt.Table, name: str, where: str) -> NDArray[Any]:
 def _shapes(layer: Layer, block: MapBlock, bundle: SceneBundle, table: ldt.Table, where: str) -> NDArray[Any]:
     ref = bundle.ref(layer.data)
     name = next((f.name for f in ref.fields if f.kind == "geometry"), "geometry")
-    shapes = np.where(table.mask(name), None, _column(table, name, where))
+    shapes = _column(table, name, where).astype(object)
+    shapes[table.mask(name)] = None
     if any(s is not None and not isinstance(s, shapely.Geometry) for s in shapes):
-        raise ldt.InputError(f"column '{name}' holds no geometry", where=where, fix="publish shapely geometries")
+        raise ldt.InputError(
+            f"column '{name}' holds no geometry", where=where, fix="publish shapely geometries"
+        )
     if ref.crs and ref.crs != block.crs and len(shapes):
         from pyproj import Transformer
 
         change = Transformer.from_crs(ref.crs, block.crs, always_xy=True)
         shapes = np.asarray(shapely.transform(shapes, change.transform, interleaved=False))
-    return shapes
+    return np.asarray(shapes, object)
 
 
 def _texts(table: ldt.Table, name: str, where: str) -> list[str]:
@@ -117,7 +123,9 @@ def _values(layer: Layer, table: ldt.Table, where: str) -> tuple[NDArray[np.floa
     return values, [write_amount(v, layer.unit, sign=signed) for v in values.tolist()]
 
 
-def _classes(layer: Layer, values: NDArray[np.float64], words: list[str]) -> tuple[list[Look], NDArray[np.int64]]:
+def _classes(
+    layer: Layer, values: NDArray[np.float64], words: list[str]
+) -> tuple[list[Look], NDArray[np.int64]]:
     if layer.scale is None:
         return [Look(layer.title, PLAIN, 0.4)], np.zeros(len(values), np.int64)
     looks = looks_of(layer.scale)

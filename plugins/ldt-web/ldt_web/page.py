@@ -17,9 +17,10 @@ from itertools import groupby
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
+
 import ldt_core as ldt
 from ldt_core.scene import AnyBlock, ChartBlock, CustomBlock, ImageBlock, Kpi, KpiBlock, MapBlock, TextBlock
-from markupsafe import Markup
 
 from .bundle import RunSummary, SceneBundle, clean
 from .charts import draw_chart
@@ -88,8 +89,8 @@ def render_page(scenes: Sequence[SceneBundle], record: RunSummary) -> str:
         credits=list(dict.fromkeys([*record.credits, *_gather(bundles, "credits")])),
         data=[ref for b in bundles for ref in b.scene.data],
         definitions=shared.definitions(),
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
+        style=Markup(style),
+        script=Markup(script),
         policy=write_policy(style, script),
     )
 
@@ -153,13 +154,20 @@ def _turns(blocks: Sequence[AnyBlock]) -> Any:
 
 
 def _shown(
-    name: str, block: AnyBlock, bundle: SceneBundle, titles: dict[str, str], zone: str, shared: Shared, single: bool
+    name: str,
+    block: AnyBlock,
+    bundle: SceneBundle,
+    titles: dict[str, str],
+    zone: str,
+    shared: Shared,
+    single: bool,
 ) -> Shown:
     table = lay_out(block.alternative, zone)
     if isinstance(block, MapBlock):
         wide = single or block.compared_with is not None
         picture = draw_map(block, bundle, shared, name=name, wide=wide)
-        return Shown(block, name, table, picture, "wide" if wide else "half")
+        shape = "half" if not wide else "wide tall" if picture.height > 0.65 * picture.width else "wide"
+        return Shown(block, name, table, picture, shape)
     if isinstance(block, ChartBlock):
         return Shown(block, name, table, draw_chart(block, name=name, zone=zone))
     if isinstance(block, KpiBlock):
@@ -182,7 +190,9 @@ def _image(id: str, bundle: SceneBundle) -> str:
             f"data '{id}' is {ref.media}, not a picture", fix=f"give one of {', '.join(sorted(_PICTURES))}"
         )
     if id not in bundle.images:
-        raise ldt.NotFound(f"there is no picture for the data '{id}'", fix="give SceneBundle its bytes in images")
+        raise ldt.NotFound(
+            f"there is no picture for the data '{id}'", fix="give SceneBundle its bytes in images"
+        )
     return f"data:{ref.media};base64,{base64.b64encode(bundle.images[id]).decode()}"
 
 
@@ -229,7 +239,9 @@ def _gather(bundles: Sequence[SceneBundle], what: str) -> list[str]:
             if what == "synthetic" and ref.synthetic:
                 found.append(ref.synthetic)
             elif what == "credits":
-                found.extend([", ".join(filter(None, (ref.attribution, ref.licence)))] if ref.attribution else [])
+                found.extend(
+                    [", ".join(filter(None, (ref.attribution, ref.licence)))] if ref.attribution else []
+                )
     return list(dict.fromkeys(filter(None, found)))
 
 

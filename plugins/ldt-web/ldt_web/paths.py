@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import ldt_core as ldt
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+
+import ldt_core as ldt
 
 UNITS = 5  # whole numbers per pixel: a fifth of a pixel is below what is seen
 Shapes = NDArray[Any]
@@ -51,7 +52,9 @@ class Frame:
         west, _, east, north = self.bounds
         scale = self.width * UNITS / (east - west)
         return np.asarray(
-            shapely.transform(shapes, lambda xy: np.column_stack(((xy[:, 0] - west) * scale, (north - xy[:, 1]) * scale)))
+            shapely.transform(
+                shapes, lambda xy: np.column_stack(((xy[:, 0] - west) * scale, (north - xy[:, 1]) * scale))
+            )
         )
 
     @property

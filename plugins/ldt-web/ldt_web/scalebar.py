@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-import ldt_core as ldt
 from markupsafe import Markup
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import CRSError, ProjError
+
+import ldt_core as ldt
 
 from .paths import Frame
 from .svg import short, tag
@@ -25,7 +26,9 @@ def ground_width(crs: str, frame: Frame) -> float:
         system = CRS.from_user_input(crs)
     except CRSError as exc:
         raise ldt.InputError(
-            f"'{crs}' is not a coordinate reference system", code="CRS", fix="give an authority code or PROJJSON"
+            f"'{crs}' is not a coordinate reference system",
+            code="CRS",
+            fix="give an authority code or PROJJSON",
         ) from exc
     plain = (east - west) * (system.axis_info[0].unit_conversion_factor if system.axis_info else 1.0)
     try:

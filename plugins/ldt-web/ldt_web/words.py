@@ -31,7 +31,9 @@ _ATOMS = {
 }
 _PLURALS = {"veh": "vehicles", "trip": "trips", "person": "people", "parcel": "parcels", "stop": "stops"}
 _SUPERSCRIPT = str.maketrans("0123456789-+", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺")
-_TOKEN = re.compile(r"(?P<atom>\[[^\]]*\]|10\*|10\^|%|[A-Za-z_']+|\d+)?(?P<power>[+-]?\d+)?(?P<note>\{[^{}]*\})?")
+_TOKEN = re.compile(
+    r"(?P<atom>\[[^\]]*\]|10\*|10\^|%|[A-Za-z_']+|\d+)?(?P<power>[+-]?\d+)?(?P<note>\{[^{}]*\})?"
+)
 
 
 def write_unit(code: str | None) -> str:
@@ -74,6 +76,20 @@ def digits_for(*values: float | None) -> int:
     if top >= 100:
         return 0
     return max(0, min(12, 2 - math.floor(math.log10(top))))
+
+
+def rough_digits(value: float) -> int:
+    """Decimals that show ``value`` to two significant digits."""
+    if value == 0 or not math.isfinite(value):
+        return 0
+    return max(0, min(12, 1 - math.floor(math.log10(abs(value)))))
+
+
+def exact_digits(values: list[float], most: int = 6) -> int:
+    """The fewest decimals that write every value as it is, up to ``most``."""
+    return next(
+        (d for d in range(most) if all(abs(round(v, d) - v) < 1e-9 * max(1.0, abs(v)) for v in values)), most
+    )
 
 
 def write_number(value: float | None, digits: int | None = None, *, sign: bool = False) -> str:
