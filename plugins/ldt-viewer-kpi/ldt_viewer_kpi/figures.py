@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ldt_core.scene import Cell, Figures, Head, Kpi, KpiValue
@@ -11,13 +12,18 @@ from .judge import write_verdict
 from .words import clean_text, make_ids
 
 _NUMBERS = ("value", "lowest", "highest", "change", "percent", "low", "high")
+_COMPARED = ("change", "percent", "low", "high", "verdict", "better")
 
 
 def tidy_kpi(kpi: Kpi, runs: Mapping[str, str]) -> Kpi:
-    """``kpi`` with one value per run, in the order of ``runs``; what is not a finite number is None."""
+    """``kpi`` with one value per run, in the order of ``runs``; what is not a finite number is None.
+
+    The first run is the baseline: it has no change.
+    """
     given = {value.run: value for value in kpi.values}
     values = [given.get(run) or KpiValue(run=run, value=None) for run in runs]
     tidy = [v.model_copy(update={n: finite(getattr(v, n)) for n in _NUMBERS}) for v in values]
+    tidy[:1] = [v.model_copy(update=dict.fromkeys(_COMPARED)) for v in tidy[:1]]
     return kpi.model_copy(update={"values": tidy, "target": finite(kpi.target)})
 
 
@@ -79,6 +85,42 @@ def put_side_by_side(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
                 row += [value.change, _verdict(kpi, value)]
         rows.append(row)
     return Figures(caption="All runs side by side", columns=heads, rows=rows)
+
+
+def list_changes(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
+    """One row per KPI and run with a change in percent: what the chart of changes draws."""
+    heads = [
+        Head(id="kpi", title="KPI", kind="text"),
+        Head(id="run", title="Run", kind="text"),
+        Head(id="percent", title="Change", unit="%"),
+        Head(id="low", title="95 % from", unit="%"),
+        Head(id="high", title="95 % to", unit="%"),
+        Head(id="verdict", title="Verdict", kind="text"),
+    ]
+    names = label_kpis(kpis)
+    rows: list[list[Cell]] = [
+        [names[kpi.id], runs[v.run], v.percent, *percent_interval(v), _verdict(kpi, v)]
+        for kpi in kpis
+        for v in kpi.values
+        if v.percent is not None
+    ]
+    return Figures(caption=f"Change against {next(iter(runs.values()))}", columns=heads, rows=rows)
+
+
+def percent_interval(value: KpiValue) -> tuple[float | None, float | None]:
+    """The 95 % interval of the change, in percent of the baseline as ``percent`` is."""
+    if value.percent is None or not value.change or value.low is None or value.high is None:
+        return None, None
+    scale = value.percent / value.change
+    ends = sorted((value.low * scale, value.high * scale))
+    return finite(ends[0]), finite(ends[1])
+
+
+def label_kpis(kpis: Sequence[Kpi]) -> dict[str, str]:
+    """What to call each KPI: its title, with its id where two share a title."""
+    titles = {k.id: clean_text(k.title) or k.id for k in kpis}
+    count = Counter(titles.values())
+    return {id: title if count[title] == 1 else f"{title} ({id})" for id, title in titles.items()}
 
 
 def list_spread(kpi: Kpi, runs: Mapping[str, str]) -> Figures:

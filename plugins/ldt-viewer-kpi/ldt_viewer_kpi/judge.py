@@ -12,7 +12,7 @@ from typing import Literal
 
 from ldt_core.scene import Kpi, KpiValue
 
-from .words import NARROW, clean_text, join_words, write_amount, write_number
+from .words import NARROW, clean_text, join_words, write_amount, write_apart, write_number, write_unit
 
 Judgement = Literal["better", "worse", "different", "noise", "same", "unjudged", "missing"]
 
@@ -22,7 +22,7 @@ _WORDS: dict[Judgement, str] = {
     "different": "different",
     "noise": "not distinguishable",
     "same": "unchanged",
-    "unjudged": "not judged",
+    "unjudged": "with too few replicates to tell",
     "missing": "no value",
 }
 
@@ -30,15 +30,15 @@ _WORDS: dict[Judgement, str] = {
 def judge(kpi: Kpi, value: KpiValue) -> Judgement:
     """The group that a change belongs to when changes are counted.
 
-    ``different``: told from chance, but the KPI states no better side. ``unjudged``: there is a
-    change and no interval, so nothing says whether it is chance.
+    ``different``: told from chance, but the KPI states no better side. ``unjudged``: there are too
+    few replicates for an interval, so nothing says whether the change is chance.
     """
     if value.change is None or value.value is None:
         return "missing"
     if value.better is not None:
         return "better" if value.better else "worse"
     if value.low is None or value.high is None:
-        return "same" if value.change == 0 else "unjudged"
+        return "unjudged"
     if value.change == value.low == value.high == 0:
         return "same"
     if kpi.better is None and (value.low > 0 or value.high < 0):
@@ -47,8 +47,13 @@ def judge(kpi: Kpi, value: KpiValue) -> Judgement:
 
 
 def write_verdict(kpi: Kpi, value: KpiValue) -> str:
-    """The verdict as it came with the value, else the words for its group."""
-    return clean_text(value.verdict) if value.verdict else _WORDS[judge(kpi, value)]
+    """The verdict as it came with the value, with better or worse before it where that is known."""
+    found = judge(kpi, value)
+    word = _WORDS[found]
+    if not value.verdict:
+        return word
+    given = clean_text(value.verdict)
+    return f"{word}, {given}" if found in ("better", "worse") and word not in given else given
 
 
 def write_change(kpi: Kpi, value: KpiValue) -> str:
@@ -61,7 +66,7 @@ def write_change(kpi: Kpi, value: KpiValue) -> str:
         text = f"{side} by {write_number(abs(value.change))} percentage points"
     else:
         text = f"{side} by {write_amount(abs(value.change), kpi.unit)}"
-    if value.low is not None and value.high is not None:
+    if value.low is not None and value.high is not None and value.low < value.high:
         ends = [value.low, value.high]
         if not value.low < 0 < value.high:
             ends = sorted(abs(end) for end in ends)
@@ -108,15 +113,17 @@ def _count_met(kpis: Sequence[Kpi], run: str) -> tuple[int, int]:
 
 def describe(kpi: Kpi, runs: Mapping[str, str]) -> str:
     """One KPI in all runs: value, spread and the change against the baseline in words."""
-    parts = []
+    parts, unit = [], write_unit(kpi.unit)
     for value in kpi.values:
         if value.value is None:
             parts.append(f"{runs[value.run]} has no value")
             continue
-        text = f"{runs[value.run]} {write_amount(value.value, kpi.unit)}"
-        if value.n > 1 and value.lowest is not None and value.highest is not None:
-            spread = f"{write_number(value.lowest)} to {write_number(value.highest)}"
-            text += f" ({spread} in {value.n} replicates)"
+        spread = value.n > 1 and value.lowest is not None and value.highest is not None
+        near = [value.lowest, value.highest] if spread else []
+        mean, *ends = write_apart([v for v in (value.value, *near, kpi.target) if v is not None])
+        text = f"{runs[value.run]} {mean}" + (NARROW + unit if unit else "")
+        if spread:
+            text += f" ({ends[0]} to {ends[1]})"
         if value.change is not None:
             text += f", {write_change(kpi, value)}"
         parts.append(text)
@@ -124,7 +131,14 @@ def describe(kpi: Kpi, runs: Mapping[str, str]) -> str:
         met = [runs[v.run] for v in kpi.values if v.met]
         aim = f"target {write_amount(kpi.target, kpi.unit)}"
         parts.append(f"{aim} met by {join_words(met)}" if met else f"{aim} met by none")
-    return f"{clean_text(kpi.title) or kpi.id}: {'; '.join(parts)}"
+    return f"{clean_text(kpi.title) or kpi.id}: {'; '.join(parts)}{_explain_spread(kpi)}"
+
+
+def _explain_spread(kpi: Kpi) -> str:
+    counts = sorted({v.n for v in kpi.values if v.value is not None and v.lowest is not None and v.n > 1})
+    if not counts:
+        return ""
+    return f" (in brackets lowest to highest of {join_words([str(n) for n in counts])} replicates)"
 
 
 def find_largest(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> str:

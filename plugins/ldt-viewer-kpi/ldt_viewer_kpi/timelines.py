@@ -97,19 +97,23 @@ def _plain(values: Numbers) -> list[float | None]:
 def describe_lines(
     lines: Mapping[str, Line], runs: Mapping[str, str], *, title: str, unit: str | None, zone: str
 ) -> str:
-    parts = []
+    parts, peaks = [], {}
     for run, line in lines.items():
         if np.isnan(line.value).all():
             parts.append(f"{runs[run]} has no value")
             continue
         low, high = float(np.nanmin(line.value)), float(np.nanmax(line.value))
-        peak = write_instant(line.time[int(np.nanargmax(line.value))], zone)
         if low == high:
             parts.append(f"{runs[run]} {write_amount(low, unit)} throughout")
         else:
             mean = write_number(float(np.nanmean(line.value)))
             ends = f"{write_number(low)} to {write_amount(high, unit)}"
-            parts.append(f"{runs[run]} {ends}, on average {mean}, highest at {peak}")
+            peaks[runs[run]] = write_instant(line.time[int(np.nanargmax(line.value))], zone)
+            parts.append(f"{runs[run]} {ends}, on average {mean}")
+    if len(set(peaks.values())) == 1:
+        parts.append(f"highest at {next(iter(peaks.values()))}")
+    elif peaks:
+        parts.append("highest at " + ", ".join(f"{peak} in {run}" for run, peak in peaks.items()))
     return f"{title}: {'; '.join(parts)}"
 
 

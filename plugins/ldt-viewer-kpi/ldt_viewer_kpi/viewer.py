@@ -26,7 +26,16 @@ from ldt_core.scene import (
     TimeAxis,
 )
 
-from .figures import finite, list_spread, list_values, put_side_by_side, tidy_kpi
+from .figures import (
+    finite,
+    label_kpis,
+    list_changes,
+    list_spread,
+    list_values,
+    percent_interval,
+    put_side_by_side,
+    tidy_kpi,
+)
 from .judge import describe, find_largest, sum_up
 from .timelines import draw_lines, read_line, thin_line
 from .words import clean_text, label_runs, make_ids, unique
@@ -49,7 +58,8 @@ class KpiViewer(ldt.Viewer):
         titles: dict[str, str] = Field({}, description="what to call a ref of `show`, by ref")
         spread: bool = Field(True, description="a chart per KPI with the spread over replicates")
         space: Literal["auto", "mean", "sum", "min", "max"] = Field(
-            "auto", description="how places become one line; auto: sum for columns that are sums, else mean"
+            "auto",
+            description="how places become one line; auto: sum for sums, max for levels in dB, else mean",
         )
         max_steps: int = Field(
             400,
@@ -84,11 +94,13 @@ class KpiViewer(ldt.Viewer):
         synthetic = unique(s for kpi in kpis for s in kpi.synthetic)
         valued = [k for k in kpis if any(v.value is not None for v in k.values)]
         if valued:
-            finding, largest = sum_up(kpis, runs), find_largest(kpis, runs)
+            finding = sum_up(kpis, runs)
+            count = sum(all(v.value is not None for v in k.values) for k in kpis)
+            whole = (
+                f"{count} of {len(kpis)} KPIs have a value in {'each run' if len(runs) > 1 else 'the run'}"
+            )
         else:
-            finding = largest = f"There is nothing to show: none of {len(kpis)} KPIs has a value in any run"
-        if len(runs) == 1 and valued:
-            largest = f"{len(valued)} of {len(kpis)} KPIs have a value in {next(iter(runs.values()))}"
+            finding = whole = f"There is nothing to show: none of {len(kpis)} KPIs has a value in any run"
         blocks: list[AnyBlock] = [
             KpiBlock(
                 id="kpis",
@@ -103,12 +115,14 @@ class KpiViewer(ldt.Viewer):
             TableBlock(
                 id="runs",
                 title="All runs side by side",
-                finding=largest,
+                finding=whole,
                 alternative=put_side_by_side(kpis, runs),
                 credits=credits,
                 synthetic=synthetic,
             ),
         ]
+        if any(v.percent is not None for k in kpis for v in k.values):
+            blocks.append(_draw_changes(kpis, runs, credits, synthetic))
         if self.params.spread:
             ids = make_ids(k.id for k in kpis)
             blocks += [_draw_spread(k, f"spread-{ids[k.id]}", runs, credits) for k in valued]
@@ -118,13 +132,15 @@ class KpiViewer(ldt.Viewer):
         info = view.info(ref)
         space = self.params.space
         if space == "auto":
-            space = "sum" if info.cell == "sum" else "mean"
-        name = self.params.titles.get(ref) or info.title or ref
-        title = f"{clean_text(name)} ({_SPACE[space]})"
+            # Levels have no arithmetic mean: 40 dB and 80 dB together are 77 dB, not 60 dB.
+            space = "max" if info.unit == "dB" else "sum" if info.cell == "sum" else "mean"
+        name = clean_text(self.params.titles.get(ref) or info.title) or clean_text(ref)
+        name = name[0].upper() + name[1:]
+        title = f"{name} ({_SPACE[space]})"
         lines = {run: read_line(view.series(ref, run, space)) for run in runs}
         block: ChartBlock | TextBlock
         if all(np.isnan(line.value).all() for line in lines.values()):
-            block = _say_nothing(id, title, f"{clean_text(name)} has no value in any run")
+            block = _say_nothing(id, title, f"{name} has no value in any run")
         else:
             per = -(-max(len(line.time) for line in lines.values()) // self.params.max_steps)
             note = f"Each point is the mean of {per} windows." if per > 1 else ""
@@ -149,9 +165,44 @@ def _explain(view: ldt.View) -> str:
     if len(view.runs) < 2:
         return ""
     text = "A change is called better or worse only where it can be told from run-to-run chance."
-    if all(run.replicates < 2 for run in view.runs):
-        text += " Every run has one replicate, so chance cannot be judged from these runs alone."
+    if all(run.replicates < 3 for run in view.runs):
+        text += " That takes three replicates or more, which these runs do not have."
     return text
+
+
+def _draw_changes(
+    kpis: Sequence[Kpi], runs: Mapping[str, str], credits: list[str], synthetic: list[str]
+) -> ChartBlock:
+    """All KPIs on one axis: change in percent with its 95 % interval, which shows what may be chance."""
+    names = label_kpis(kpis)
+    series = []
+    for run in list(runs)[1:]:
+        found = [(names[k.id], v) for k in kpis for v in k.values if v.run == run and v.percent is not None]
+        ends = [percent_interval(v) for _, v in found]
+        spread = any(low is not None for low, _ in ends)
+        series.append(
+            Series(
+                name=runs[run],
+                x=[name for name, _ in found],
+                y=[v.percent for _, v in found],
+                low=[low for low, _ in ends] if spread else None,
+                high=[high for _, high in ends] if spread else None,
+            )
+        )
+    base = next(iter(runs.values()))
+    return ChartBlock(
+        id="changes",
+        title=f"Change against {base}",
+        finding=find_largest(kpis, runs),
+        alternative=list_changes(kpis, runs),
+        credits=credits,
+        synthetic=synthetic,
+        note="Bars are 95 % intervals; one that reaches over zero may be chance.",
+        mark="dot",
+        x=Axis(title="KPI", kind="category"),
+        y=Axis(title=f"Change against {base}", unit="%", zero=True),
+        series=[s for s in series if s.x],
+    )
 
 
 def _draw_spread(kpi: Kpi, id: str, runs: Mapping[str, str], credits: list[str]) -> ChartBlock:

@@ -13,7 +13,7 @@ from ldt_viewer_kpi import ldt_viewers
 from ldt_viewer_kpi.viewer import KpiViewer
 
 import ldt_core as ldt
-from ldt_core.scene import ChartBlock, Figures, Kpi, KpiBlock, KpiValue, RunRef, Scene
+from ldt_core.scene import ChartBlock, Figures, Kpi, KpiBlock, KpiValue, RunRef, Scene, Series
 
 BASE, CAR_FREE = (
     RunRef(name="base", title="Base", replicates=4),
@@ -37,7 +37,7 @@ def kpi(
     values = [KpiValue(run="base", value=10.0, lowest=9.0, highest=11.0, n=4)]
     if change is not None:
         ends = (None, None) if half is None else (change - half, change + half)
-        words = {True: "better", False: "worse", None: "not distinguishable"}[better]
+        words = "not distinguishable" if better is None else "distinguishable"
         values.append(
             KpiValue(
                 run="car-free",
@@ -72,6 +72,10 @@ def table(figures: Figures) -> list[dict[str, Any]]:
     return [dict(zip((h.id for h in figures.columns), row, strict=True)) for row in figures.rows]
 
 
+def block(scene: Scene, id: str) -> Any:
+    return next(b for b in scene.blocks if b.id == id)
+
+
 def test_the_package_offers_the_viewer() -> None:
     assert [v.id for v in ldt_viewers()] == ["kpi"]
 
@@ -97,7 +101,7 @@ def test_every_kind_of_judgement_is_counted_once(make_view: Any) -> None:
     scene = render(make_view([BASE, CAR_FREE], {}, kpis))
     assert scene.blocks[0].finding == (
         "Against Base, Car-free: 2 of 6 KPIs change distinguishably: 1 better, 1 without a better side; "
-        "1 not distinguishable; 1 unchanged; 1 not judged; 1 without a value to compare"
+        "1 not distinguishable; 1 unchanged; 1 with too few replicates to tell; 1 without a value to compare"
     )
 
 
@@ -111,17 +115,50 @@ def test_no_direction_is_given_for_a_change_that_may_be_chance(make_view: Any) -
 
 def test_the_verdict_stands_as_it_came(make_view: Any) -> None:
     given = kpi("noise", -3, True)
-    loud = given.values[1].model_copy(update={"verdict": "better, and by far"})
+    loud = given.values[1].model_copy(update={"verdict": "same in every replicate"})
     scene = render(
         make_view([BASE, CAR_FREE], {}, [given.model_copy(update={"values": [given.values[0], loud]})])
     )
-    assert table(scene.blocks[0].alternative)[1]["verdict"] == "better, and by far"
-    assert "lower by 3\u202fdB (95\u202f% interval 2 to 4), better, and by far" in scene.blocks[2].finding
+    assert table(scene.blocks[0].alternative)[1]["verdict"] == "better, same in every replicate"
+    assert (
+        "lower by 3\u202fdB (95\u202f% interval 2 to 4), better, same in every replicate"
+        in block(scene, "spread-noise").finding
+    )
 
 
 def test_a_change_of_a_share_is_in_percentage_points(make_view: Any) -> None:
     scene = render(make_view([BASE, CAR_FREE], {}, [kpi("share", -3, True, unit="%")]))
-    assert "lower by 3 percentage points" in scene.blocks[2].finding
+    assert "lower by 3 percentage points" in block(scene, "spread-share").finding
+
+
+def test_changes_are_drawn_on_one_axis_with_their_intervals(make_view: Any) -> None:
+    kpis = [kpi("noise", -3, True), kpi("jam", 4, False, title="Noise"), kpi("none", None)]
+    chart = block(render(make_view([BASE, CAR_FREE], {}, kpis)), "changes")
+    assert chart.y.zero
+    assert chart.y.unit == "%"
+    (line,) = chart.series
+    assert (line.x, line.y) == (["Noise (noise)", "Noise (jam)"], [-30, 40])
+    np.testing.assert_allclose((line.low, line.high), ([-40, 30], [-20, 50]))
+    assert chart.finding == (
+        "The largest distinguishable change is Noise in Car-free: 40\u202f% higher, worse, distinguishable"
+    )
+
+
+def test_figures_side_by_side_are_told_apart(make_view: Any) -> None:
+    value = KpiValue(run="base", value=100.38, lowest=100.35, highest=100.41, n=4, met=False)
+    given = Kpi(id="a", title="A", unit="dB", better="lower", target=100.0, values=[value])
+    assert block(render(make_view([BASE], {}, [given])), "spread-a").finding == (
+        "A: Base 100.38\u202fdB (100.35 to 100.41); target 100\u202fdB met by none "
+        "(in brackets lowest to highest of 4 replicates)"
+    )
+
+
+def test_levels_are_not_averaged_over_places(make_view: Any, make_variable: Any) -> None:
+    level = make_variable({"base": np.array([[[40.0, 80.0]]])}, unit="dB", title="sound level")
+    chart = render(make_view([BASE], {"traffic.flow.flow": level})).blocks[-1]
+    assert isinstance(chart, ChartBlock)
+    assert chart.title == "Sound level (highest place)"
+    assert chart.series[0].y == [80]
 
 
 def test_targets_are_counted_for_each_run(make_view: Any) -> None:
@@ -129,10 +166,9 @@ def test_targets_are_counted_for_each_run(make_view: Any) -> None:
     values = [v.model_copy(update={"met": v.run == "car-free"}) for v in given.values]
     scene = render(make_view([BASE, CAR_FREE], {}, [given.model_copy(update={"values": values})]))
     assert scene.blocks[0].finding.endswith("Targets met: Base 0 of 1, Car-free 1 of 1")
-    chart = scene.blocks[2]
-    assert isinstance(chart, ChartBlock)
+    chart = block(scene, "spread-noise")
     assert [s.name for s in chart.series] == ["Mean of replicates", "Target"]
-    assert chart.finding.endswith("target 8\u202fdB met by Car-free")
+    assert "; target 8\u202fdB met by Car-free" in chart.finding
 
 
 def test_one_run_has_nothing_to_compare_with(make_view: Any) -> None:
@@ -183,6 +219,11 @@ def any_kpis(draw: Any) -> list[Kpi]:
     ]
 
 
+def points(series: Series) -> Any:
+    nothing = [None] * len(series.x)
+    return zip(series.x, series.y, series.low or nothing, series.high or nothing, strict=True)
+
+
 @given(any_kpis())
 @settings(max_examples=60, deadline=None)
 def test_the_alternatives_hold_what_is_drawn(make_view: Any, kpis: list[Kpi]) -> None:
@@ -198,6 +239,12 @@ def test_the_alternatives_hold_what_is_drawn(make_view: Any, kpis: list[Kpi]) ->
             ]
             assert [row[:10] for row in block.alternative.rows] == drawn
             assert all([v.run for v in k.values] == ["base", "car-free"] for k in block.kpis)
+        elif block.id == "changes":
+            assert isinstance(block, ChartBlock)
+            lines = sorted(
+                ((x, s.name, y, low, high) for s in block.series for x, y, low, high in points(s)), key=str
+            )
+            assert lines == sorted((tuple(row[:5]) for row in block.alternative.rows), key=str)
         elif isinstance(block, ChartBlock):
             rows = table(block.alternative)
             assert [r["run"] for r in rows] == block.series[0].x
@@ -231,8 +278,8 @@ def test_a_line_per_run_with_its_spread(make_view: Any, make_variable: Any) -> N
         ["2026-03-02T05:15:00Z", 6, 5, 7, 2],
     ]
     assert chart.finding == (
-        "Traffic flow (mean over places): Base 2 to 6\u202fvehicles/h, on average 4, highest at "
-        "2 Mar 2026 06:15 (Europe/Rome); Car-free 2\u202fvehicles/h throughout"
+        "Traffic flow (mean over places): Base 2 to 6\u202fvehicles/h, on average 4; "
+        "Car-free 2\u202fvehicles/h throughout; highest at 2 Mar 2026 06:15 (Europe/Rome)"
     )
     assert chart.credits == ["Example town, CC BY 4.0"]
     assert chart.synthetic == ["Made up."]
