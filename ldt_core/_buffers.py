@@ -201,20 +201,17 @@ def _instants(array: pa.Array, name: str, missing: NDArray[np.bool_] | None) -> 
 
 def _span(array: pa.Array) -> tuple[NDArray[np.int64], bytes]:
     """Offsets from 0 and the bytes of a text or binary array."""
-    wide = pa.large_binary() if _binary(array.type) else pa.large_string()
-    if array.type != wide:
-        array = array.cast(wide)
+    types = pa.types
+    if types.is_string_view(array.type) or types.is_binary_view(array.type):
+        array = array.cast(pa.large_string() if types.is_string_view(array.type) else pa.large_binary())
     _, ends, data = array.buffers()
     if len(array) == 0 or ends is None:
         return np.zeros(1, np.int64), b""
-    offsets = np.frombuffer(ends, np.int64, len(array) + 1, array.offset * 8)
+    wide = types.is_large_string(array.type) or types.is_large_binary(array.type)
+    ends = np.frombuffer(ends, np.int64 if wide else np.int32)[array.offset :][: len(array) + 1]
+    offsets = ends.astype(np.int64)
     whole = b"" if data is None else data.slice(offsets[0], offsets[-1] - offsets[0]).to_pybytes()
     return offsets - offsets[0], whole
-
-
-def _binary(type: pa.DataType) -> bool:
-    types = pa.types
-    return bool(types.is_binary(type) or types.is_large_binary(type) or types.is_binary_view(type))
 
 
 def _split_text(array: pa.Array) -> list[str]:
