@@ -102,7 +102,8 @@ def installed(*, refresh: bool = False) -> Catalog:
     if not refresh and (found := _read_index(index, stamp)) is not None:
         return found
     catalog, manifests = _scan(folders)
-    _write_index(index, stamp, catalog, manifests)
+    if not catalog.problems:  # what is mended must be seen at once
+        _write_index(index, stamp, catalog, manifests)
     return catalog
 
 

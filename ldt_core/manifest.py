@@ -81,7 +81,7 @@ def package_manifest(package: str, distribution: str, version: str) -> dict[str,
 
 
 def render(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, default=_plain) + "\n"
+    return json.dumps(content, indent=1, ensure_ascii=False, default=_plain) + "\n"
 
 
 def _plain(value: Any) -> Any:
@@ -105,8 +105,11 @@ def folder_manifest(folder: Path) -> tuple[Path, str]:
 def main(arguments: list[str]) -> int:
     """Write the manifests of the folders named, or with ``--check`` tell which differ (exit 1)."""
     check = "--check" in arguments
+    folders = [Path(a) for a in arguments if not a.startswith("--")]
+    if "--all" in arguments:
+        folders = sorted(p.parent for p in Path("plugins").glob("*/pyproject.toml"))
     drifted = 0
-    for folder in (Path(a) for a in arguments if not a.startswith("--")):
+    for folder in folders:
         sys.path.insert(0, str(folder))
         path, text = folder_manifest(folder)
         if path.is_file() and path.read_text(encoding="utf-8") == text:

@@ -1,0 +1,1 @@
+"""The demonstration twin. It offers no component: ``ldt demo`` copies its twin file and runs it."""

@@ -1,0 +1,153 @@
+"""Who may import whom: the imports of every module are parsed, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "ldt_core"
+PLUGINS = sorted(p for p in (ROOT / "plugins").iterdir() if (p / "pyproject.toml").is_file())
+FORBIDDEN_IN_CORE = {"ldt_conformance", "ldt_registry", "sqlalchemy", "pytest", "pandas", "xarray", "geopandas"}
+# What the application may know of the core besides its top name.
+WEB_MAY = {"ldt_core.scene", "ldt_core.twin", "ldt_core.store", "ldt_core.kpi", "ldt_core.runs"}
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
+    """(absolute module, at module level, line) of every import; relative ones are resolved."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {id(n) for n in tree.body} | {
+        id(n) for i in tree.body if isinstance(i, ast.If | ast.Try) and not _type_checking(i) for n in i.body
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level:
+                package = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
+                module = ".".join([*package, module]).strip(".")
+            yield module, id(node) in top, node.lineno
+            for alias in node.names:
+                yield f"{module}.{alias.name}", id(node) in top, node.lineno
+
+
+def _type_checking(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+
+
+def _modules(folder: Path) -> list[Path]:
+    found = sorted(folder.rglob("*.py"))
+    assert found, f"{folder} holds no module: this check would prove nothing"
+    return found
+
+
+def test_core_imports_no_plugin_and_nothing_heavy() -> None:
+    packages = {p.name.replace("-", "_") for p in PLUGINS}
+    for path in _modules(CORE):
+        for name, _, line in imports(path):
+            top = name.split(".")[0]
+            assert top not in FORBIDDEN_IN_CORE | packages, f"{path.name}:{line} imports {name}"
+
+
+def test_only_the_remote_part_knows_a_web_framework() -> None:
+    for path in _modules(CORE):
+        if "remote" in path.parts:
+            continue
+        for name, _, line in imports(path):
+            assert name.split(".")[0] not in {"fastapi", "httpx", "starlette"}, f"{path.name}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_plugin_imports_the_core_by_its_top_name(plugin: Path) -> None:
+    package = plugin.name.replace("-", "_")
+    others = {p.name.replace("-", "_") for p in PLUGINS} - {package}
+    allowed = WEB_MAY if plugin.name == "ldt-web" else {"ldt_core.scene"}
+    for path in _modules(plugin / package):
+        for name, _, line in imports(path):
+            where = f"{path.relative_to(ROOT)}:{line} imports {name}"
+            top = name.split(".")[0]
+            assert top not in others | {"ldt_conformance", "ldt_registry"}, where
+            if name.startswith("ldt_core.") and (CORE / f"{name.split('.')[1]}.py").is_file():
+                assert ".".join(name.split(".")[:2]) in allowed, where
+
+
+# In reading order: a module imports only what stands above it.
+ORDER = [
+    "errors",
+    "units",
+    "tables",
+    "scene",
+    "interfaces",
+    "hookspecs",
+    "catalog",
+    "manifest",
+    "twin",
+    "adapters",
+    "resample",
+    "runner",
+    "kpi",
+    "wanted",
+    "wiring",
+    "identity",
+    "store",
+    "tasks",
+    "engines",
+    "ensemble",
+    "results",
+    "views",
+    "runs",
+    "commands",
+    "cli",
+]
+
+
+def test_core_modules_import_only_what_stands_above() -> None:
+    rank = {name: number for number, name in enumerate(ORDER)}
+    for path in _modules(CORE):
+        room = path.relative_to(CORE).parts[0].removesuffix(".py")
+        room = {"_arrow": "tables", "_buffers": "tables", "_entry": "store"}.get(room, room)
+        room = "twin" if room.startswith("twin_") else room
+        if room == "__init__":
+            continue
+        assert room in rank, f"{path.name} has no place in the reading order"
+        for name, top, line in imports(path):
+            parts = name.split(".")
+            if parts[0] != "ldt_core" or len(parts) < 2 or not top:
+                continue
+            other = {"_arrow": "tables", "_buffers": "tables", "_entry": "store"}.get(parts[1], parts[1])
+            other = "twin" if other.startswith("twin_") else other
+            if other in rank:
+                assert rank[other] <= rank[room], f"{path.name}:{line}: {room} imports {other}, which stands below"
+
+
+def test_help_and_list_import_nothing_heavy(tmp_path: Path) -> None:
+    """`ldt --help` and `ldt list` load no array, table, schema or plugin code."""
+    import subprocess
+
+    heavy = ["numpy", "pyarrow", "pydantic", "pandas", "fastapi", "sqlalchemy", "pluggy", "yaml", "shapely"]
+    for words in (["--help"], ["list"]):
+        code = (
+            "import sys\nfrom ldt_core.cli import main\n"
+            f"try: main({words!r})\nexcept SystemExit: pass\n"
+            f"loaded = [m for m in {heavy!r} if m in sys.modules]\n"
+            "loaded += [m for m in sys.modules if m.startswith('ldt_') and not m.startswith('ldt_core')]\n"
+            "sys.exit(f'loaded {loaded}' if loaded else 0)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": "", "LDT_CACHE": str(tmp_path)}
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_core_imports_nothing_else() -> None:
+    import subprocess
+
+    code = "import ldt_core, sys; sys.exit([m for m in ('numpy', 'pydantic', 'pyarrow') if m in sys.modules] or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
