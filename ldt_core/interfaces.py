@@ -15,11 +15,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, model_validator
 from pydantic import Field as Field
+from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
 
 from .errors import Cancelled, InputError, ParamError
@@ -155,10 +156,16 @@ class Params(BaseModel):
             return values
         read = dict(values)
         for name, info in cls.model_fields.items():
-            marked = next((m for m in info.metadata if isinstance(m, unit)), None)
+            marked = unit_of(info)
             if marked is not None and isinstance(read.get(name), str):
-                read[name] = _with_unit(read[name], marked.code, name)
+                read[name] = _with_unit(read[name], marked, name)
         return read
+
+
+def unit_of(field: FieldInfo) -> str | None:
+    """The UCUM code that a parameter is marked with, also inside ``... | None``."""
+    inner = [m for part in get_args(field.annotation) for m in getattr(part, "__metadata__", ())]
+    return next((m.code for m in [*field.metadata, *inner] if isinstance(m, unit)), None)
 
 
 _NUMBER_WITH_UNIT = re.compile(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\S.*)")
@@ -236,7 +243,8 @@ class Context:
         """One uniform draw in [0, 1) per id, the same whatever other ids there are."""
         head = f"{self.seed}\0{label}\0".encode()
         raw = b"".join(hashlib.blake2b(head + i.encode(), digest_size=8).digest() for i in ids)
-        draws: NDArray[np.float64] = (np.frombuffer(raw, "<u8") >> np.uint64(11)) * 2.0**-53
+        draws: NDArray[np.float64] = (np.frombuffer(raw, "<u8") >> np.uint64(11)).astype(np.float64)
+        draws *= 2.0**-53
         return draws
 
     def instant(self, micros: int) -> np.datetime64:
@@ -278,10 +286,10 @@ class Component(ABC):
     resources: ClassVar[Mapping[str, str]] = {}
     step_default: ClassVar[str | None] = None
 
-    Params: ClassVar[type[Params]] = Params
+    Params: ClassVar[type[BaseModel]] = Params
 
     def __init__(
-        self, params: Params | Mapping[str, Any] | None = None, context: Context | None = None
+        self, params: BaseModel | Mapping[str, Any] | None = None, context: Context | None = None
     ) -> None:
         if not isinstance(params, BaseModel):
             params = type(self).Params.model_validate(dict(params or {}))

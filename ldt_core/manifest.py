@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .catalog import load_package
-from .interfaces import CONTRACT, Component, DataSource, File, Simulator
+from .interfaces import CONTRACT, Component, DataSource, File, Simulator, unit_of
 from .tables import port_as_dict
 
 
@@ -57,14 +57,8 @@ def _offered(component: type[Component]) -> set[str]:
 
 
 def _units(component: type[Component]) -> dict[str, str]:
-    from .interfaces import unit
-
-    marked = {}
-    for name, info in component.Params.model_fields.items():
-        for extra in info.metadata:
-            if isinstance(extra, unit):
-                marked[name] = extra.code
-    return marked
+    marked = {n: unit_of(info) for n, info in component.Params.model_fields.items()}
+    return {n: code for n, code in marked.items() if code is not None}
 
 
 def package_manifest(package: str, distribution: str, version: str) -> dict[str, Any]:
