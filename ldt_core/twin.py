@@ -86,7 +86,7 @@ class Twin:
     @property
     def duration(self) -> int:
         """Length of the run in microseconds."""
-        return int((self.period.end - self.period.start) / np.timedelta64(1, "us"))
+        return int((self.period.end - self.period.start).astype(np.int64))
 
     @property
     def baseline(self) -> str:

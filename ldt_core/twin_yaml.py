@@ -34,6 +34,7 @@ _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True)
 _WORDS |= dict.fromkeys(("false", "False", "FALSE"), False)
 _VARIABLE = re.compile(r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^{}$]*)?\})?")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -174,6 +175,8 @@ class _Reader:
             self.attach(self.alias(event.anchor, offset), None)
         elif isinstance(event, yaml.ScalarEvent):
             self.refuse_tag(event.tag, offset)
+            if _SURROGATE.search(event.value):  # libyaml refuses these escapes by itself
+                raise self.stop("half a character is escaped here", offset, "write the character itself")
             if self.expects_key():
                 self.take_key(event.value, event.implicit[0], offset)
             else:
@@ -272,10 +275,10 @@ class _Reader:
                 f"set {name}, or write ${{{name}:-default}}",
             )
             return match[0]
-        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            self.refuse(
-                offset, "encoding", f"the environment variable {name} is not UTF-8", f"set {name} again"
-            )
+        if _SURROGATE.search(value):
+            what = f"the environment variable {name} is not UTF-8"
+            self.refuse(offset, "encoding", what, f"set {name} to text in UTF-8")
+            return match[0]
         return value
 
     def refuse_tag(self, tag: str | None, offset: int) -> None:

@@ -636,6 +636,16 @@ def test_both_yaml_parsers_agree_on_places(tmp_path: Path, monkeypatch: pytest.M
     assert plain == quick
 
 
+def test_text_that_is_not_unicode_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEAD.replace("name: n", 'name: "${NAME}"')
+    assert the_error(tmp_path, text, NAME=b"caf\xe9".decode("utf-8", "surrogateescape")).code == "encoding"
+    text = HEAD.replace("name: n", r'name: "\ud83d\ude00"')
+    assert the_error(tmp_path, text).code == "syntax"
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    error = the_error(tmp_path, text)
+    assert (error.where, error.fix) == ("twin.yaml:5:83", "write the character itself")
+
+
 # --- scenarios --------------------------------------------------------------------------------
 
 SCENARIOS = (
