@@ -17,12 +17,12 @@ from .words import NARROW
 Numbers = NDArray[np.float64]
 
 CLASSES = 6
-CROWDED = 0.6
+CROWDED = 0.45
 """Share of the values in one class above which equal steps hide more than they show."""
 
 
 def choose_breaks(values: Numbers, classes: int = CLASSES) -> list[float]:
-    """Breaks for all of ``values`` (finite): round equal steps, or rounded quantiles where values crowd.
+    """Breaks for all of ``values`` (finite): round equal steps, or growing ones where values crowd.
 
     Sorted, without repeats, above the least and not above the greatest value; none where all are equal.
     """
@@ -30,7 +30,7 @@ def choose_breaks(values: Numbers, classes: int = CLASSES) -> list[float]:
     if breaks:
         counts = count_classes(values, breaks)
         if counts.max() > CROWDED * len(values):
-            crowded = _quantile_breaks(values, classes)
+            crowded = _growing_breaks(values, classes) or _quantile_breaks(values, classes)
             return crowded if len(crowded) > 1 else breaks
     return breaks
 
@@ -44,6 +44,32 @@ def _even_breaks(values: Numbers, classes: int) -> list[float]:
         return []
     first, last = math.floor(low / step), math.ceil(high / step)
     return _inside((float(f"{k * step:.12g}") for k in range(first, last + 1)), low, high)
+
+
+def _growing_breaks(values: Numbers, classes: int) -> list[float]:
+    """1, 2, 5, 10 or 1, 3, 10 or 1, 10, 100 and so on, where no value is negative; else none.
+
+    A least value that fills a class (no traffic) has its own.
+    """
+    low, high = float(values.min()), float(values.max())
+    above = values[values > low]
+    if low < 0 or not len(above):
+        return []
+    alone = len(above) < len(values) * (1 - 1 / classes)
+    start = float(np.quantile(above if alone else values, 0.05, method="lower"))
+    start = max(start, 1e-9 * high)
+    if not start > 0:
+        return []
+    for leads in ((1, 2, 5), (1, 3), (1,)):
+        powers = range(math.floor(math.log10(start)), math.floor(math.log10(high)) + 1)
+        series = [float(f"{lead}e{power}") for power in powers for lead in leads]
+        series = [s for s in series if s > start]
+        if alone:
+            series.append(_round_down(float(above.min()), 1))
+        found = _inside(series, low, high)
+        if len(found) <= classes:
+            return found if len(found) > 1 else []
+    return []
 
 
 def _quantile_breaks(values: Numbers, classes: int) -> list[float]:

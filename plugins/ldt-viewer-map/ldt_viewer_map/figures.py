@@ -51,7 +51,7 @@ def describe_values(theme: Theme, run: str, title: str) -> str:
         middle = float(np.quantile(known, 0.5, method="higher"))
         text = (
             f"{write_number(low)} to {write_amount(high, unit)} at {_count(len(known))}, half of them at "
-            f"{write_number(middle)} or more; highest at {name_strongest(theme.places, values, rows)}"
+            f"{write_number(middle)} or more; highest: {name_strongest(theme.places, values, rows)}"
         )
     return f"{theme.title} in {title}: {text}{_say_missing(len(values) - len(known), theme.lost[run])}"
 
@@ -64,7 +64,7 @@ def _say_missing(missing: int, lost: int) -> str:
 def describe_change(theme: Theme, run: str, title: str, base: str) -> str:
     """What the difference map of one run shows, in a sentence."""
     change = theme.changes[run]
-    shown = change.shown(theme.threshold)
+    shown = change.shown
     known = int((~np.isnan(change.value)).sum())
     head = f"{theme.title}, {title} against {base}:"
     if not known:
@@ -75,7 +75,7 @@ def describe_change(theme: Theme, run: str, title: str, base: str) -> str:
         text = f"{word} by {write_amount(theme.threshold, theme.info.unit)} or more at "
         parts.append(text + (f"{write_number(len(rows))} of {_count(known)}" if rows else "no place"))
         if rows:
-            parts[-1] += f", most at {name_strongest(theme.places, shown, rows)}"
+            parts[-1] += f", above all {name_strongest(theme.places, shown, rows)}"
     still = int((np.abs(shown) < theme.threshold).sum())
     parts.append(f"little change at {write_number(still)}")
     unclear = known - int((~np.isnan(shown)).sum())
@@ -104,7 +104,7 @@ def list_values(theme: Theme, run: str, title: str, top: int) -> Figures:
 
 def list_changes(theme: Theme, run: str, title: str, base: str, top: int) -> Figures:
     """The ``top`` places by size of the change that is drawn, with the values before and after."""
-    shown = theme.changes[run].shown(theme.threshold)
+    shown = theme.changes[run].shown
     rows = rank_places(np.abs(shown))
     heads, cells = _start_rows(theme.places, rows[:top])
     unit = theme.info.unit
@@ -151,12 +151,12 @@ def list_counts(
 
 
 def describe_counts(theme: Theme, runs: Mapping[str, str], counts: Mapping[str, list[int]]) -> str:
-    """The fullest class of each run."""
-    labels, parts = theme.labels, []
-    for run, title in runs.items():
-        valued = counts[run][: len(labels)]
-        top = max(valued)
-        if top:
-            where = labels[valued.index(top)]
-            parts.append(f"{title} {where} ({write_number(top)} of {_count(sum(valued))})")
-    return f"{theme.title}, the class with most places: {'; '.join(parts)}"
+    """How many places reach the break at which the runs differ most; the middle one for a single run."""
+    breaks = theme.breaks
+    reach = {run: [sum(counts[run][i + 1 : len(breaks) + 1]) for i in range(len(breaks))] for run in runs}
+    spread = [max(column) - min(column) for column in zip(*reach.values(), strict=True)]
+    at = spread.index(max(spread)) if max(spread) else len(breaks) // 2
+    known = {run: sum(counts[run][: len(breaks) + 1]) for run in runs}
+    parts = [f"{title} {write_number(reach[run][at])} of {_count(known[run])}" for run, title in runs.items()]
+    limit = write_amount(breaks[at], theme.info.unit)
+    return f"{theme.title} of {limit} or more: {', '.join(parts)}"

@@ -30,6 +30,7 @@ from .places import (
     PlaceSet,
     cut_places,
     frame_places,
+    name_by_neighbours,
     read_places,
     tabulate_places,
     weigh_places,
@@ -59,13 +60,16 @@ class Page:
         shown = unique(self.view.show)
         sets: list[PlaceSet] = []
         themes = [read_theme(ref, self._wish(ref), list(self.runs), self.view, sets) for ref in shown]
+        around = {ref: read_places(self.view.places(ref)) for ref in unique(self.params.context)}
+        for places in sets:
+            name_by_neighbours(places, list(around.values()))
         for theme in themes:
             self._add_columns(theme)
         placed = [s for s in sets if s.shape is not None]
         self.frame = frame_places(placed, self.view.bounds)
         texts = [self._write_theme(theme) for theme in themes]
         if self.frame is not None:
-            self._publish(placed, self.frame)
+            self._publish(placed, around, self.frame)
         ids = make_ids(shown)
         for theme, (values, changes) in zip(themes, texts, strict=True):
             self._show(theme, ids[theme.ref], values, changes)
@@ -90,8 +94,8 @@ class Page:
         for run, change in theme.changes.items():
             words = f"{theme.title}, {self.runs[run]} less {self.runs[self.base]}"
             add(run, "change", change.value, words)
-            if not change.clear.all():
-                add(run, "drawn", change.shown(theme.threshold), f"{words}, where the replicates agree")
+            if change.partial:
+                add(run, "drawn", change.shown, f"{words}, where the replicates agree")
 
     def _write_theme(self, theme: Theme) -> tuple[Said, Said]:
         """Finding and table of every map, made of all places before any is left out of the drawing."""
@@ -108,7 +112,7 @@ class Page:
             )
         return values, changes
 
-    def _publish(self, sets: list[PlaceSet], frame: Bounds) -> None:
+    def _publish(self, sets: list[PlaceSet], around: Mapping[str, PlaceSet], frame: Bounds) -> None:
         """One table per set of places: id, name, geometry once, and a column per ref, run and change."""
         self.notes = fit_places(sets, frame, self.view.budget)
         left = self.view.budget - sum(map(weigh_places, sets))
@@ -116,8 +120,8 @@ class Page:
         for places, id in zip(sets, ids.values(), strict=True):
             places.data = self._publish_set(id, places)
         found = []
-        for ref, id in make_ids(unique(self.params.context)).items():
-            places = cut_places(read_places(self.view.places(ref)), frame)
+        for ref, id in make_ids(around).items():
+            places = cut_places(around[ref], frame)
             places.refs = [ref]
             if places.shape is None or not len(places):
                 continue
@@ -179,7 +183,7 @@ class Page:
                     labels=theme.change_labels,
                     better=theme.habit.better,
                 )
-                what = "change" if theme.changes[run].clear.all() else "drawn"
+                what = "drawn" if theme.changes[run].partial else "change"
                 self._add_map(theme, name, heading, (finding, table), scale, theme.column(run, what), run)
             else:
                 self._add_table(theme, name, heading, finding, table)
@@ -213,8 +217,8 @@ class Page:
         if change:
             least = write_amount(theme.threshold, theme.info.unit)
             notes.insert(0, f"Changes below {least} count as little change.")
-            if not theme.changes[run].clear.all():
-                notes.insert(1, "A place has no value here where its replicates disagree on the direction.")
+            if theme.changes[run].partial:
+                notes.insert(1, "No value: the replicates disagree on the direction, so it may be chance.")
         view = self.view
         self.blocks.append(
             MapBlock(
@@ -230,7 +234,7 @@ class Page:
                 layers=[*self.context, layer],
                 run=run,
                 compared_with=self.base if change else None,
-                period=f"{TIME[theme.time]} of {write_period(view.start, view.end, view.zone)}",
+                period=f"{TIME[theme.time].capitalize()} of {write_period(view.start, view.end, view.zone)}",
             )
         )
 

@@ -16,8 +16,8 @@ class MapParams(ldt.Params):
     title: str = Field("", description="heading; empty: the view's own title")
     titles: dict[str, str] = Field({}, description="what to call a ref of `show`, by ref")
     context: list[str] = Field([], description="refs whose places are drawn in grey below the values")
-    time: Literal["auto", "mean", "sum", "min", "max", "last"] = Field(
-        "auto", description="how windows become one value; auto: sum for columns that are sums, else mean"
+    time: Literal["auto", "mean", "energetic", "sum", "min", "max", "last"] = Field(
+        "auto", description="how windows become one value; auto: sum for sums, energetic for dB, else mean"
     )
     top: int = Field(10, ge=1, le=1000, description="places that a table lists")
     breaks: dict[str, Annotated[list[float], Field(min_length=1)]] = Field(

@@ -18,6 +18,8 @@ Numbers = NDArray[np.float64]
 Shape = Literal["point", "line", "polygon"]
 Bounds = tuple[float, float, float, float]
 
+NEAR = 100.0
+"""Metres within which a place may be called after another."""
 _NAMES = ("name", "title", "label", "street", "address")
 _TYPES: dict[Shape, Literal["Point", "LineString", "MultiPolygon"]] = {
     "point": "Point",
@@ -112,6 +114,27 @@ def read_places(table: ldt.Table) -> PlaceSet:
     )
 
 
+def name_by_neighbours(places: PlaceSet, around: Sequence[PlaceSet]) -> None:
+    """Call places without a name after the nearest street (else the nearest named place) of ``around``."""
+    named = [s for s in around if s.names is not None and s.shape is not None]
+    named = [s for s in named if s.shape == "line"] or named
+    texts = [name for s in named for name in s.names or ()]
+    shapes = np.concatenate([np.empty(0, object), *(s.geometry for s in named)])
+    usable = np.array([bool(text) for text in texts], bool) & ~shapely.is_missing(shapes)
+    own = places.names or [""] * len(places)
+    nameless = np.array([not name for name in own], bool) & ~shapely.is_missing(places.geometry)
+    if not usable.any() or not nameless.any():
+        return
+    rows, known = np.flatnonzero(nameless), np.flatnonzero(usable)
+    centres = shapely.centroid(places.geometry[rows])
+    tree = shapely.STRtree(shapes[known])
+    of, nearest = tree.query_nearest(centres, max_distance=NEAR, all_matches=False)
+    own = list(own)
+    for row, neighbour in zip(rows[of].tolist(), known[nearest].tolist(), strict=True):
+        own[row] = f"near {texts[neighbour]}"
+    places.names = own
+
+
 def _find_names(table: ldt.Table, key: str) -> list[str] | None:
     """The text column that names places, if one is called so and says something."""
     wanted = [n for n in table if n != key and (n in _NAMES or n.endswith("_name") or n.startswith("name"))]
@@ -193,7 +216,7 @@ def tabulate_places(places: PlaceSet, crs: str) -> tuple[ldt.Table, ldt.Port]:
     masks: dict[str, NDArray[np.bool_]] = {}
     if places.label is not None:
         columns[places.label] = np.array(places.names, object)
-        meaning[places.label] = ldt.text(description="name")
+        meaning[places.label] = ldt.text(description="name, or what it is near to")
     columns["geometry"] = places.geometry
     meaning["geometry"] = ldt.geometry(_type_of(places), crs=crs, nulls=True)
     masks["geometry"] = shapely.is_missing(places.geometry)

@@ -15,21 +15,32 @@ import ldt_core as ldt
 from .classes import choose_breaks, choose_steps, choose_threshold, mirror_steps, name_changes, name_classes
 from .known import Habit, habit_of
 from .places import Numbers, PlaceSet, find_id, read_places
-from .words import clean_text, make_id
+from .words import clean_text, make_id, unique
 
-TIME = {"mean": "mean", "sum": "sum", "min": "lowest value", "max": "highest value", "last": "last value"}
+TIME = {
+    "mean": "mean",
+    "energetic": "energetic mean",
+    "sum": "sum",
+    "min": "lowest value",
+    "max": "highest value",
+    "last": "last value",
+}
 
 
 @dataclass
 class Change:
-    """Against the baseline, by place. ``clear`` is false where the replicates disagree on the direction."""
+    """Against the baseline, by place.
+
+    ``shown`` is what is drawn: NaN also where a change that counts goes up in some replicates and
+    down in others, since it may be chance. ``partial`` says whether there are such places.
+    """
 
     value: Numbers
-    clear: NDArray[np.bool_]
+    shown: Numbers
 
-    def shown(self, threshold: float) -> Numbers:
-        """The change where it is small or clear; what may be chance is not drawn as a change."""
-        return np.where(self.clear | (np.abs(self.value) < threshold), self.value, np.nan)
+    @property
+    def partial(self) -> bool:
+        return bool((np.isnan(self.shown) & ~np.isnan(self.value)).any())
 
 
 @dataclass
@@ -88,21 +99,21 @@ class Wish:
 def read_theme(ref: str, wish: Wish, runs: Sequence[str], view: ldt.View, known: list[PlaceSet]) -> Theme:
     """All of ``ref``. Its places are looked up in ``known``, so that one set of places is published once."""
     info = view.info(ref)
-    time = wish.time if wish.time != "auto" else "sum" if info.cell == "sum" else "mean"
+    time = wish.time if wish.time != "auto" else _choose_time(info)
+    title = clean_text(wish.title or info.title) or clean_text(ref)
     tables = {run: view.values(ref, run, time) for run in runs}
     places = _share(read_places(_gather_places(ref, tables, view)), known)
     values, lost = {}, {}
     for run, table in tables.items():
         values[run], lost[run] = places.join(table, "value")
-    changes = {}
+    moves, clear = {}, {}
     for run in runs[1:]:
         table = view.paired(ref, run, time)
-        change, low, high = (places.join(table, name)[0] for name in ("value", "low", "high"))
-        spread = ~np.isnan(low) & ~np.isnan(high)
-        changes[run] = Change(change, ~spread | (low > 0) | (high < 0))
+        moves[run], low, high = (places.join(table, name)[0] for name in ("value", "low", "high"))
+        clear[run] = np.isnan(low) | np.isnan(high) | (low > 0) | (high < 0)
     habit = habit_of(info)
     every = _join_known(values.values())
-    moved = _join_known(c.value for c in changes.values())
+    moved = _join_known(moves.values())
     threshold = wish.threshold or (habit.steps[0] if habit.steps else choose_threshold(every, moved))
     steps = (
         [threshold, *(s for s in habit.steps if s > threshold)]
@@ -113,15 +124,23 @@ def read_theme(ref: str, wish: Wish, runs: Sequence[str], view: ldt.View, known:
         ref=ref,
         info=info,
         habit=habit,
-        title=clean_text(wish.title or info.title) or clean_text(ref),
+        title=title[0].upper() + title[1:],
         time=time,
         places=places,
         values=values,
-        changes=changes,
+        changes={
+            run: Change(move, np.where(clear[run] | (np.abs(move) < threshold), move, np.nan))
+            for run, move in moves.items()
+        },
         lost=lost,
         breaks=list(wish.breaks or habit.breaks or choose_breaks(every)),
         steps=steps,
     )
+
+
+def _choose_time(info: ldt.Info) -> str:
+    """Levels have no arithmetic mean: 40 dB and 80 dB together are 77 dB, not 60 dB."""
+    return "energetic" if info.unit == "dB" else "sum" if info.cell == "sum" else "mean"
 
 
 def _join_known(parts: Iterable[Numbers]) -> Numbers:
@@ -131,7 +150,11 @@ def _join_known(parts: Iterable[Numbers]) -> Numbers:
 
 def _gather_places(ref: str, tables: Mapping[str, ldt.Table], view: ldt.View) -> ldt.Table:
     """The places of ``ref``; where a run has ids of its own (a new street), those of that run as well."""
-    places = view.places(ref)
+    try:
+        places = view.places(ref)
+    except ldt.NotFound:  # nobody says where they are: their values can be listed all the same
+        first = next(iter(tables.values()))
+        return ldt.Table({find_id(first): unique(i for t in tables.values() for i in t[find_id(t)].tolist())})
     key = find_id(places)
     seen = set(places[key].tolist())
     for run, table in tables.items():

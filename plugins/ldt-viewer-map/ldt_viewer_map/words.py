@@ -39,6 +39,19 @@ def write_number(value: float) -> str:
     return ("−" if value < 0 else "") + text
 
 
+def write_apart(values: Sequence[float]) -> list[str]:
+    """Figures that stand side by side: as few more decimals as tell different ones apart, at most three."""
+    written = [write_number(v) for v in values]
+    if not values or max(map(abs, values)) >= 1e6 or len(set(written)) == len(set(values)):
+        return written
+    first = max(len(text.partition(".")[2]) for text in written)
+    for digits in range(first, first + 4):
+        written = [f"{v:,.{digits}f}".replace(",", NARROW if abs(v) >= 9999.5 else "") for v in values]
+        if len(set(written)) == len(set(values)):
+            break
+    return [text.replace("-", "−") for text in written]
+
+
 def write_unit(code: str | None) -> str:
     """A UCUM code for readers: ``ug/m3`` as µg/m³, ``{veh}/h`` as vehicles/h, ``1`` as nothing."""
     if code is None or code == "1":

@@ -14,6 +14,7 @@ import ldt_core as ldt
 from ldt_core.scene import DataRef, Field_, Kpi, RunRef
 
 REDUCE = {
+    "energetic": lambda values, axis: 10 * np.log10(np.nanmean(10 ** (values / 10), axis=axis)),
     "mean": np.nanmean,
     "sum": np.nansum,
     "min": np.nanmin,

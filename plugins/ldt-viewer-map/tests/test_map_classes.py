@@ -56,13 +56,24 @@ def test_even_breaks_are_round(values: list[float], breaks: list[float]) -> None
     assert classes.choose_breaks(np.array(values, float)) == breaks
 
 
-def test_where_values_crowd_the_places_are_shared_among_the_classes() -> None:
+def test_where_values_crowd_the_classes_grow_and_no_traffic_is_a_class_of_its_own() -> None:
     values = np.array([0.0] * 400 + list(np.geomspace(1, 2000, 600)))
     breaks = classes.choose_breaks(values)
     counts = classes.count_classes(values, breaks)
-    assert counts[0] == 400, "no traffic is a class of its own"
+    assert counts[0] == 400
     assert counts[1:].max() < 0.3 * len(values)
     assert classes.name_classes(values, breaks)[:2] == ["0", f"1 to {breaks[1]:g}"]
+
+
+def test_growing_classes_are_round() -> None:
+    assert classes.choose_breaks(np.geomspace(9, 2900, 900)) == [30, 100, 300, 1000]
+    assert classes.choose_breaks(np.geomspace(9, 290, 900)) == [20, 50, 100, 200]
+
+
+def test_where_values_crowd_about_zero_the_places_are_shared_among_the_classes() -> None:
+    values = np.concatenate([-np.geomspace(1e-3, 1e3, 300), np.geomspace(1e-3, 1e3, 300)])
+    counts = classes.count_classes(values, classes.choose_breaks(values))
+    assert counts.max() < 0.3 * len(values)
 
 
 def test_classes_are_named_by_their_limits() -> None:

@@ -132,14 +132,14 @@ def test_the_finding_names_the_highest_places(make_view: Any, make_variable: Any
     first = render(make_view([BASE], {REF: level}), top=2).blocks[0]
     assert first.finding == (
         "Sound level in Base: 67 to 70\u202fdB at 4 places, half of them at 69 or more; "
-        "highest at Via A (70), edge1 (69) and Via B (67); 1 place without a value"
+        "highest: Via A (70), edge1 (69) and Via B (67); 1 place without a value"
     )
     assert table(first.alternative) == [
         {"place": "Via A", "id": "edge0", "value": 70, "class": "70 to 75"},
         {"place": None, "id": "edge1", "value": 69, "class": "65 to 70"},
     ]
     assert first.alternative.more == 2
-    assert first.period == "mean of 2 Mar 2026 06:00 to 11:00 (Europe/Rome)"
+    assert first.period == "Energetic mean of 2 Mar 2026 06:00 to 11:00 (Europe/Rome)"
 
 
 def test_the_change_is_told_in_the_words_of_the_quantity(
@@ -151,8 +151,8 @@ def test_the_change_is_told_in_the_words_of_the_quantity(
     )
     change = block(render(make_view([BASE, CAR_FREE], {REF: level})), "noise-levels-level-car-free-change")
     assert change.finding == (
-        "Sound level, Car-free against Base: louder by 1\u202fdB or more at 1 of 4 places, most at Via A (1); "
-        "quieter by 1\u202fdB or more at 2 of 4 places, most at Via C (−4) and Via B (−1); "
+        "Sound level, Car-free against Base: louder by 1\u202fdB or more at 1 of 4 places, above all Via A (1); "
+        "quieter by 1\u202fdB or more at 2 of 4 places, above all Via C (−4) and Via B (−1); "
         "little change at 1; 1 place without a value"
     )
     rows = table(change.alternative)
@@ -279,7 +279,7 @@ def test_one_feature(make_view: Any, make_variable: Any, make_places: Any, shape
     assert (
         scene.blocks[0].finding == "Sound level in Base: 50\u202fdB at the one place that has a value, edge0"
     )
-    assert "quieter by 1\u202fdB or more at 1 of 1 place, most at edge0 (−3)" in scene.blocks[2].finding
+    assert "quieter by 1\u202fdB or more at 1 of 1 place, above all edge0 (−3)" in scene.blocks[2].finding
 
 
 def test_places_without_geometry_are_listed(make_view: Any, make_variable: Any, make_places: Any) -> None:
@@ -376,14 +376,62 @@ def test_over_the_budget_outlines_are_simplified_then_the_strongest_stay(
     assert shown.alternative.more == 990
 
 
+def test_levels_are_averaged_by_energy(make_view: Any, make_variable: Any) -> None:
+    level = make_variable({"base": np.array([[[40.0, 60.0], [80.0, 60.0]]])})
+    view = make_view([BASE], {REF: level})
+    first = render(view).blocks[0]
+    np.testing.assert_allclose(drawn(view, first)[1], [10 * np.log10((1e4 + 1e8) / 2), 60])
+    assert first.title == "Sound level (energetic mean): Base"
+
+
+def test_a_place_without_a_name_is_called_after_the_nearest_street(
+    make_view: Any, make_variable: Any, make_places: Any
+) -> None:
+    houses = make_places(3, "polygon", "building", names=[None, "Town hall", None])
+    far = houses["geometry"].copy()
+    far[2] = shapely.transform(far[2], lambda xy: xy + 5000.0)
+    view = make_view(
+        [BASE],
+        {
+            "noise.levels.level": make_variable(
+                {"base": at([70, 60, 50])}, houses.with_columns(geometry=far)
+            ),
+            "city.streets.x": make_variable({"base": at([0, 0])}, make_places(2, names=["Via A", None])),
+        },
+        show=[REF],
+    )
+    first = render(view, context=["city.streets.x"]).blocks[0]
+    assert [r["place"] for r in table(first.alternative)] == ["near Via A", "Town hall", None]
+    assert first.finding.endswith("highest: near Via A (70), Town hall (60) and building2 (50)")
+    assert view.published[first.layers[-1].data]["name"].tolist() == ["near Via A", "Town hall", ""]
+
+
+def test_values_whose_places_nobody_knows_are_listed(make_view: Any, make_variable: Any) -> None:
+    view = make_view([BASE, CAR_FREE], {REF: make_variable({"base": at([50, 60]), "car-free": at([40, 60])})})
+
+    def places(ref: str, run: str | None = None) -> ldt.Table:
+        raise ldt.NotFound("nothing in this twin says where these are")
+
+    view.places = places
+    scene = render(view)
+    assert [b.kind for b in scene.blocks] == ["table", "table", "table", "chart"]
+    assert [r["value"] for r in table(scene.blocks[0].alternative)] == [60, 50]
+
+
+def test_the_counts_name_the_break_at_which_the_runs_differ_most(make_view: Any, make_variable: Any) -> None:
+    level = make_variable({"base": at([52, 66, 67, 71]), "car-free": at([51, 61, 62, 71])})
+    chart = render(make_view([BASE, CAR_FREE], {REF: level})).blocks[-1]
+    assert chart.finding == "Sound level of 65\u202fdB or more: Base 3 of 4 places, Car-free 1 of 4 places"
+
+
 def test_sums_are_summed_over_time(make_view: Any, make_variable: Any) -> None:
     level = make_variable({"base": np.array([[[1.0, 2.0], [3.0, 4.0]]])}, cell="sum", quantity=None, unit="g")
     view = make_view([BASE], {REF: level})
     first = render(view).blocks[0]
     assert drawn(view, first)[1].tolist() == [4, 6]
-    assert first.period.startswith("sum of ")
+    assert first.period.startswith("Sum of ")
     assert (
-        render(make_view([BASE], {REF: level}), time="max").blocks[0].period.startswith("highest value of ")
+        render(make_view([BASE], {REF: level}), time="max").blocks[0].period.startswith("Highest value of ")
     )
 
 
@@ -422,7 +470,10 @@ def test_a_hundred_thousand_places(make_view: Any, make_variable: Any, make_plac
     places = make_places(count, names=[f"Street {i // 7}" for i in range(count)])
     base = rng.gamma(0.6, 300, (1, 1, count))
     level = make_variable(
-        {"base": base, "car-free": base * rng.uniform(0.5, 1.2, base.shape)}, places, quantity=None
+        {"base": base, "car-free": base * rng.uniform(0.5, 1.2, base.shape)},
+        places,
+        quantity="x:traffic_flow",
+        unit="{veh}/h",
     )
     scene = render(make_view([BASE, CAR_FREE], {REF: level}))
     assert len(scene.model_dump_json()) < 40_000, "the scene stays small; the data lie beside it"
