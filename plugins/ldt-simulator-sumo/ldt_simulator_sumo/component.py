@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Sumo(ldt.Simulator):
     dynamic = True
     capabilities = frozenset({"state"})
     processes = ("sumo", "netconvert")
-    validity: Mapping[str, Any] = {
+    validity: ClassVar[Mapping[str, Any]] = {
         "scale": "a district to a city; motor traffic on streets",
         "windows": "whole multiples of step_length, from a minute on for stable means",
         "demand": "generated demand shows mechanisms, not today's volumes: calibrate before judging levels",
@@ -166,7 +166,8 @@ class Sumo(ldt.Simulator):
 
     def command(self, period: int) -> list[str]:
         """SUMO's arguments for edge data of every ``period`` microseconds (without the TraCI port)."""
-        assert self._work is not None and self._net is not None
+        assert self._work is not None
+        assert self._net is not None
         p = self.params
         heavy = sorted(t for t, c in self._vehicle_class.items() if c in HEAVY)
         self._with_heavy = bool(heavy)
@@ -365,7 +366,8 @@ class Sumo(ldt.Simulator):
         return snapshot.setup_digest(self.params, self.context.seed)
 
     def _save(self) -> bytes:
-        assert self._work is not None and self._process is not None
+        assert self._work is not None
+        assert self._process is not None
         process, path = self._process, self._work / "save.xml"
         process.ask("saving its state", lambda: process.traci.simulation.saveState(str(path)))
         return path.read_bytes()

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import ldt_core as ldt
 
@@ -34,7 +35,7 @@ def utm(path: Path) -> tuple[str, str]:
             if box.valid():
                 lon, lat = (box.bottom_left.lon + box.top_right.lon) / 2, box.bottom_left.lat
             else:
-                node = next(iter(osmium.FileProcessor(str(path), osmium.osm.NODE)))
+                node: Any = next(iter(osmium.FileProcessor(str(path), osmium.osm.NODE)))
                 lon, lat = node.lon, node.lat
     except (RuntimeError, StopIteration) as error:
         raise _broken(path, error) from error
@@ -76,6 +77,7 @@ def _arguments(options: Osm, projection: str) -> list[str]:
     words = ["--proj", projection, "--keep-edges.by-vclass", ",".join(options.keep)]
     words += ["--geometry.remove", "--roundabouts.guess", "--ramps.guess", "--junctions.join"]
     words += ["--remove-edges.isolated", "--output.street-names", "--tls.discard-simple", "--tls.join"]
+    words += ["--tls.default-type", options.signal_type]
     words += ["--tls.guess-signals"] if options.guess_signals else []
     words += ["--lefthand"] if options.left_hand else []
     return words
@@ -90,6 +92,7 @@ def _as_xml(path: Path, work: Path) -> Path:
         with osmium.BackReferenceWriter(
             str(target), ref_src=str(path), overwrite=True, remove_tags=False
         ) as writer:
+            item: Any
             for item in osmium.FileProcessor(str(path), osmium.osm.WAY | osmium.osm.RELATION):
                 tags = item.tags
                 if (item.is_way() and ("highway" in tags or "railway" in tags)) or (

@@ -10,9 +10,10 @@ import numpy as np
 
 import ldt_core as ldt
 
-from .network import Edge, Network, Reach
+from .network import Network, Reach
 from .params import Demand, Emissions
 
+_TRIES = 50
 _SHORTEST = 15.0  # metres: on a shorter edge a lorry cannot set out
 
 
@@ -31,53 +32,49 @@ CLASS_OF = {"car": "passenger", "heavy": "truck"}
 def generate(net: Network, demand: Demand, rng: np.random.Generator) -> list[Trip]:
     """Trips of a uniform flow, by departure.
 
-    Number: rate times duration. Departures: uniform. Ends: edges of the largest part of the network in
-    which every edge reaches every other, weighted by length, outside ``avoid``, ``min_distance`` apart.
+    Number: rate times duration. Departures: uniform. Ends: pairs of edges weighted by length,
+    ``min_distance`` apart, between which there is a way without the streets of ``avoid``: so all trips
+    stay possible when just these are closed. Raises ``InputError`` where no pair is to be found.
     """
     assert demand.rate is not None
-    hours = demand.duration / (3600 * ldt.SECOND)
-    count = round(demand.rate * hours)
-    ends = _ends(net, demand)
-    weight = np.array([edge.length for edge in ends])
-    weight /= weight.sum()
-    middle = np.array([edge.line(net.offset).interpolate(0.5, normalized=True).coords[0] for edge in ends])
+    count = round(demand.rate * demand.duration / (3600 * ldt.SECOND))
+    avoided = [edge.id for edge in net.find(demand.avoid, "demand.avoid")]
     depart = np.sort(rng.uniform(0.0, demand.duration / ldt.SECOND, count))
-    heavy = rng.uniform(size=count) < demand.heavy_share
-    source, target = np.empty(count, np.int64), np.empty(count, np.int64)
-    open_ = np.arange(count)
-    for _ in range(200):
-        source[open_] = rng.choice(len(ends), len(open_), p=weight)
-        target[open_] = rng.choice(len(ends), len(open_), p=weight)
-        apart = np.hypot(*(middle[source[open_]] - middle[target[open_]]).T)
-        open_ = open_[(apart < demand.min_distance) | (source[open_] == target[open_])]
-        if not len(open_):
-            break
-    else:
-        raise ldt.ParamError(
-            f"hardly any two streets lie {demand.min_distance:g} m apart",
-            code="min_distance",
-            where="demand.min_distance",
-            fix="lower it",
-        )
+    kind = np.where(rng.uniform(size=count) < demand.heavy_share, "heavy", "car")
+    ends = [np.empty(count, object), np.empty(count, object)]
+    for name in sorted(set(kind)):
+        chosen = np.flatnonzero(kind == name)
+        pairs = _pairs(net, Reach(net, CLASS_OF[name], avoided), len(chosen), demand.min_distance, rng)
+        for end, edges in zip(ends, pairs, strict=True):
+            end[chosen] = edges
     return [
-        Trip(f"t{i}", "heavy" if heavy[i] else "car", round(float(depart[i]), 2), ends[s].id, ends[t].id)
-        for i, (s, t) in enumerate(zip(source, target, strict=True))
+        Trip(f"t{i}", str(kind[i]), round(float(depart[i]), 2), source, target)
+        for i, (source, target) in enumerate(zip(*ends, strict=True))
     ]
 
 
-def _ends(net: Network, demand: Demand) -> list[Edge]:
-    avoided = {edge.id for edge in net.find(demand.avoid, "demand.avoid")}
-    usable = Reach(net, "passenger").largest()
-    if demand.heavy_share > 0:
-        usable &= Reach(net, "truck").largest()
-    ends = [e for e in net.edges if e.id in usable and e.id not in avoided and e.length >= _SHORTEST]
-    if len(ends) < 2:
-        raise ldt.InputError(
-            "the network has no two streets for cars between which trips could run",
-            code="no route",
-            fix="check the extract and osm.keep, or shorten demand.avoid",
-        )
-    return ends
+def _pairs(
+    net: Network, reach: Reach, count: int, min_distance: float, rng: np.random.Generator
+) -> tuple[list[str], list[str]]:
+    usable = [edge for edge in net.edges if edge.id in reach.index and edge.length >= _SHORTEST]
+    weight = np.array([edge.length for edge in usable])
+    middle = np.array([edge.line(net.offset).interpolate(0.5, normalized=True).coords[0] for edge in usable])
+    sources: list[str] = []
+    targets: list[str] = []
+    for _ in range(_TRIES if len(usable) > 1 else 0):
+        source, target = rng.choice(len(usable), (2, 2 * count), p=weight / weight.sum())
+        far = np.hypot(*(middle[source] - middle[target]).T) >= min_distance
+        for s, t in zip(source[far], target[far], strict=True):
+            if s != t and reach.connects(usable[s].id, usable[t].id):
+                sources.append(usable[s].id)
+                targets.append(usable[t].id)
+        if len(sources) >= count:
+            return sources[:count], targets[:count]
+    raise ldt.InputError(
+        f"the network has hardly a route between streets at least {min_distance:g} m apart",
+        code="no route",
+        fix="check the extract and osm.keep, shorten demand.avoid, or lower demand.min_distance",
+    )
 
 
 def routable(net: Network, trips: list[Trip]) -> list[Trip]:

@@ -238,7 +238,7 @@ def read_network(path: Path) -> Network:
     seen_root = False
     try:
         with open_xml(path) as stream:
-            for event, element in ET.iterparse(stream, events=("start", "end")):
+            for event, element in ET.iterparse(stream, events=("start", "end")):  # noqa: S314
                 if event == "start":
                     if not seen_root and element.tag != "net":
                         raise ldt.InputError(
@@ -381,10 +381,3 @@ class Reach:
                         todo.append(following)
             self._from[component] = reached
         return self._from[component]
-
-    def largest(self) -> set[str]:
-        """The ids of the largest set of edges that all reach each other."""
-        if not self.index:
-            return set()
-        best = int(np.bincount(self.component).argmax())
-        return {edge for edge, i in self.index.items() if self.component[i] == best}

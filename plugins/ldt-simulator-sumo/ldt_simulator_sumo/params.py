@@ -25,6 +25,9 @@ class Osm(ldt.Params):
     )
     left_hand: bool = False
     guess_signals: bool = True
+    signal_type: Literal["actuated", "static"] = ldt.Field(
+        "actuated", description="generic programs that netconvert makes, driven by traffic or by the clock"
+    )
 
 
 class Demand(ldt.Params):
@@ -33,10 +36,10 @@ class Demand(ldt.Params):
     rate: Annotated[float, ldt.unit("{veh}/h")] | None = ldt.Field(None, gt=0)
     duration: ldt.Duration = ldt.Field(3600 * ldt.SECOND, gt=0, description="how long vehicles set out")
     heavy_share: float = ldt.Field(0.06, ge=0, le=1)
-    avoid: Names = ldt.Field([], description="streets where no trip starts or ends")
-    min_distance: Annotated[float, ldt.unit("m")] = ldt.Field(500.0, ge=0, description="as the crow flies")
-    routes: list[ldt.File] = []
-    additional: list[ldt.File] = []
+    avoid: Names = ldt.Field([], description="streets where no trip starts or ends, and that no trip needs")
+    min_distance: Annotated[float, ldt.unit("m")] = ldt.Field(200.0, ge=0, description="as the crow flies")
+    routes: list[ldt.File] = ldt.Field([])
+    additional: list[ldt.File] = ldt.Field([])
     config: ldt.File | None = ldt.Field(None, description="a .sumocfg whose inputs are used; outputs are not")
 
     @model_validator(mode="after")
@@ -52,7 +55,7 @@ class Demand(ldt.Params):
 class Close(ldt.Params):
     """Streets that vehicles of some classes may no longer use."""
 
-    streets: Names = []
+    streets: Names = ldt.Field([])
     area: ldt.File | None = ldt.Field(
         None, description="GeoJSON polygons: every edge whose middle lies inside"
     )
@@ -68,7 +71,7 @@ class Close(ldt.Params):
 class SpeedLimit(ldt.Params):
     """Another speed limit; with ``over`` only where the limit was higher than that."""
 
-    streets: Names = ["all"]
+    streets: Names = ldt.Field(["all"])
     over: Annotated[float, ldt.unit("km/h")] | None = ldt.Field(None, ge=0)
     to: Annotated[float, ldt.unit("km/h")] = ldt.Field(gt=0)
 
@@ -78,7 +81,7 @@ class LaneUse(ldt.Params):
 
     streets: Names
     lane: int = ldt.Field(0, ge=0, description="counted from the kerb among the lanes open to cars")
-    to: Names = ["bus", "taxi"]
+    to: Names = ldt.Field(["bus", "taxi"])
 
 
 class Signal(ldt.Params):
@@ -113,10 +116,10 @@ class Params(ldt.Params):
     )
     osm: Osm = Osm()
     demand: Demand
-    close: list[Close] = []
-    speed_limit: list[SpeedLimit] = []
-    lanes: list[LaneUse] = []
-    signals: list[Signal] = []
+    close: list[Close] = ldt.Field([])
+    speed_limit: list[SpeedLimit] = ldt.Field([])
+    lanes: list[LaneUse] = ldt.Field([])
+    signals: list[Signal] = ldt.Field([])
     emission_class: Emissions = Emissions()
     mesoscopic: bool = False
     step_length: ldt.Duration = ldt.Field(ldt.SECOND, ge=10_000)

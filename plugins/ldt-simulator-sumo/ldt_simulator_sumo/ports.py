@@ -5,7 +5,7 @@ from __future__ import annotations
 import ldt_core as ldt
 
 _TIME, _EDGE = ldt.instant(), ldt.text()
-_PARTS = {"entity": "street-edge", "id": "edge"}
+_ENTITY = "street-edge"
 
 OUTPUTS: dict[str, ldt.Port] = {
     "network": ldt.Port(
@@ -21,7 +21,8 @@ OUTPUTS: dict[str, ldt.Port] = {
             "geometry": ldt.geometry("LineString"),
         },
         at="start",
-        **_PARTS,
+        entity=_ENTITY,
+        id="edge",
         description="One-way edges from junction to junction, along the middle of their lanes.",
     ),
     "flow": ldt.Port(
@@ -33,7 +34,8 @@ OUTPUTS: dict[str, ldt.Port] = {
             "speed": ldt.number("m/s", "x:vehicle_speed", cell="mean", range=(0, 200)),
             "travel_time": ldt.number("s", "x:travel_time", cell="mean", range=(0, 1e7)),
         },
-        **_PARTS,
+        entity=_ENTITY,
+        id="edge",
         description="Vehicles that entered an edge or set out on it; free-flow values where none was.",
     ),
     "emissions": ldt.Port(
@@ -45,7 +47,8 @@ OUTPUTS: dict[str, ldt.Port] = {
             "pmx": ldt.number("g", "x:pmx_mass", cell="sum", range=(0, 1e12)),
             "fuel": ldt.number("g", "x:fuel_mass", cell="sum", range=(0, 1e12)),
         },
-        **_PARTS,
+        entity=_ENTITY,
+        id="edge",
         description="Mass emitted on each edge during the window.",
     ),
     "trips": ldt.Port(

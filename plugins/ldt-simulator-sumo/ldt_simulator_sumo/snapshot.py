@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,11 +80,13 @@ def entered_on_loading(process: Sumo, rows: dict[str, int], with_heavy: bool) ->
     for name in (TRAFFIC, HEAVY) if with_heavy else (TRAFFIC,):
         attributes = ATTRIBUTES[name]
         counted = np.zeros((len(rows), len(attributes)))
-        meandata = process.traci.meandata
-        edges = process.ask("reading counts", lambda name=name: meandata.getIDs(name))
-        values = process.ask("reading counts", lambda name=name: meandata.getAttributeValues(name, "entered"))
+        edges, values = process.ask("reading counts", partial(_entered, process.traci.meandata, name))
         for edge, value in zip(edges, values, strict=True):
             if edge in rows:
                 counted[rows[edge], attributes.index("entered")] = value
         sums[name] = counted
     return sums
+
+
+def _entered(meandata: Any, name: str) -> tuple[list[str], list[float]]:
+    return list(meandata.getIDs(name)), list(meandata.getAttributeValues(name, "entered"))
