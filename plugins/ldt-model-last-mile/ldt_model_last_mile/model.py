@@ -9,7 +9,7 @@ import numpy as np
 import pyproj
 import shapely
 from numpy.typing import NDArray
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 
 import ldt_core as ldt
 
@@ -47,6 +47,8 @@ class LastMile(ldt.Model):
     }
 
     class Params(ldt.Params):
+        model_config = ConfigDict(use_attribute_docstrings=True)
+
         vehicles: Annotated[int, ldt.Field(ge=1, le=1000)] = 4
         """Vans at the depot; tours use as few as serve best."""
         capacity: Annotated[int, ldt.Field(ge=1)] = 60

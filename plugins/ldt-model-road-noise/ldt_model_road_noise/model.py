@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pyproj
+from pydantic import ConfigDict
 
 import ldt_core as ldt
 
@@ -100,6 +101,8 @@ class RoadNoise(ldt.Model):
     }
 
     class Params(ldt.Params):
+        model_config = ConfigDict(use_attribute_docstrings=True)
+
         surface: SurfaceCode = "reference"
         """Pavement of all streets: a row of Table F-4 (NL05: stone mastic asphalt SMA-NL8)."""
         temperature: Annotated[float, ldt.unit("Cel"), ldt.Field(ge=-20, le=50)] = 20.0
