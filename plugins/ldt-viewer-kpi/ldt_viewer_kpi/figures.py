@@ -112,8 +112,8 @@ def percent_interval(value: KpiValue) -> tuple[float | None, float | None]:
     if value.percent is None or not value.change or value.low is None or value.high is None:
         return None, None
     scale = value.percent / value.change
-    ends = sorted((value.low * scale, value.high * scale))
-    return finite(ends[0]), finite(ends[1])
+    low, high = sorted((value.low * scale, value.high * scale))
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
 
 
 def label_kpis(kpis: Sequence[Kpi]) -> dict[str, str]:

@@ -131,7 +131,7 @@ def describe(kpi: Kpi, runs: Mapping[str, str]) -> str:
         met = [runs[v.run] for v in kpi.values if v.met]
         aim = f"target {write_amount(kpi.target, kpi.unit)}"
         parts.append(f"{aim} met by {join_words(met)}" if met else f"{aim} met by none")
-    return f"{clean_text(kpi.title) or kpi.id}: {'; '.join(parts)}{_explain_spread(kpi)}"
+    return "; ".join(parts) + _explain_spread(kpi)
 
 
 def _explain_spread(kpi: Kpi) -> str:

@@ -42,17 +42,19 @@ def _numbers(table: ldt.Table, name: str) -> Numbers:
     return values
 
 
-def thin_line(line: Line, per: int) -> Line:
-    """Means over ``per`` windows, from the lowest low to the highest high; stamped with the first."""
+def thin_line(line: Line, per: int, *, highest: bool = False) -> Line:
+    """Means (or the highest) of ``per`` windows, from the lowest low to the highest high; first stamp."""
     if per <= 1:
         return line
     starts = np.arange(0, len(line.time), per)
+    low = None if line.low is None else np.fmin.reduceat(line.low, starts)
+    high = None if line.high is None else np.fmax.reduceat(line.high, starts)
+    if highest:
+        return Line(line.time[starts], np.fmax.reduceat(line.value, starts), low, high)
     known = ~np.isnan(line.value)
     count = np.add.reduceat(known, starts, dtype=np.int64)
     total = np.add.reduceat(np.where(known, line.value, 0.0), starts)
     mean = np.divide(total, count, out=np.full(len(starts), np.nan), where=count > 0)
-    low = None if line.low is None else np.fmin.reduceat(line.low, starts)
-    high = None if line.high is None else np.fmax.reduceat(line.high, starts)
     return Line(line.time[starts], mean, low, high)
 
 
@@ -71,7 +73,7 @@ def draw_lines(
     return ChartBlock(
         id=id,
         title=title,
-        finding=describe_lines(lines, runs, title=title, unit=unit, zone=zone),
+        finding=describe_lines(lines, runs, unit=unit, zone=zone),
         alternative=list_lines(lines, runs, title, unit),
         note=note,
         mark="dot" if single else "line",
@@ -94,9 +96,8 @@ def _plain(values: Numbers) -> list[float | None]:
     return [None if v != v else v for v in values.tolist()]
 
 
-def describe_lines(
-    lines: Mapping[str, Line], runs: Mapping[str, str], *, title: str, unit: str | None, zone: str
-) -> str:
+def describe_lines(lines: Mapping[str, Line], runs: Mapping[str, str], *, unit: str | None, zone: str) -> str:
+    """Range, mean and peak of each run. Levels have no arithmetic mean, so none is named."""
     parts, peaks = [], {}
     for run, line in lines.items():
         if np.isnan(line.value).all():
@@ -106,15 +107,15 @@ def describe_lines(
         if low == high:
             parts.append(f"{runs[run]} {write_amount(low, unit)} throughout")
         else:
-            mean = write_number(float(np.nanmean(line.value)))
             ends = f"{write_number(low)} to {write_amount(high, unit)}"
             peaks[runs[run]] = write_instant(line.time[int(np.nanargmax(line.value))], zone)
-            parts.append(f"{runs[run]} {ends}, on average {mean}")
+            mean = "" if unit == "dB" else f", on average {write_number(float(np.nanmean(line.value)))}"
+            parts.append(f"{runs[run]} {ends}{mean}")
     if len(set(peaks.values())) == 1:
         parts.append(f"highest at {next(iter(peaks.values()))}")
     elif peaks:
         parts.append("highest at " + ", ".join(f"{peak} in {run}" for run, peak in peaks.items()))
-    return f"{title}: {'; '.join(parts)}"
+    return "; ".join(parts)
 
 
 def list_lines(lines: Mapping[str, Line], runs: Mapping[str, str], title: str, unit: str | None) -> Figures:

@@ -143,8 +143,10 @@ class KpiViewer(ldt.Viewer):
             block = _say_nothing(id, title, f"{name} has no value in any run")
         else:
             per = -(-max(len(line.time) for line in lines.values()) // self.params.max_steps)
-            note = f"Each point is the mean of {per} windows." if per > 1 else ""
-            thin = {run: thin_line(line, per) for run, line in lines.items()}
+            level = info.unit == "dB"
+            how = "highest" if level else "mean"
+            note = f"Each point is the {how} of {per} windows." if per > 1 else ""
+            thin = {run: thin_line(line, per, highest=level) for run, line in lines.items()}
             block = draw_lines(thin, runs, id=id, title=title, unit=info.unit, zone=view.zone, note=note)
         return block.model_copy(
             update={"credits": unique(view.credits(ref)), "synthetic": unique(view.synthetic(ref))}

@@ -148,7 +148,7 @@ def test_figures_side_by_side_are_told_apart(make_view: Any) -> None:
     value = KpiValue(run="base", value=100.38, lowest=100.35, highest=100.41, n=4, met=False)
     given = Kpi(id="a", title="A", unit="dB", better="lower", target=100.0, values=[value])
     assert block(render(make_view([BASE], {}, [given])), "spread-a").finding == (
-        "A: Base 100.38\u202fdB (100.35 to 100.41); target 100\u202fdB met by none "
+        "Base 100.38\u202fdB (100.35 to 100.41); target 100\u202fdB met by none "
         "(in brackets lowest to highest of 4 replicates)"
     )
 
@@ -278,7 +278,7 @@ def test_a_line_per_run_with_its_spread(make_view: Any, make_variable: Any) -> N
         ["2026-03-02T05:15:00Z", 6, 5, 7, 2],
     ]
     assert chart.finding == (
-        "Traffic flow (mean over places): Base 2 to 6\u202fvehicles/h, on average 4; "
+        "Base 2 to 6\u202fvehicles/h, on average 4; "
         "Car-free 2\u202fvehicles/h throughout; highest at 2 Mar 2026 06:15 (Europe/Rome)"
     )
     assert chart.credits == ["Example town, CC BY 4.0"]
