@@ -146,6 +146,19 @@ class Ensemble:
                     fresh.append(work)
         return fresh
 
+    def drop_damaged(self) -> int:
+        """Take damaged entries out of the store and forget what is known. Returns how many there were."""
+        damaged = 0
+        for key, entry in self.entries.items():
+            if any(True for _ in entry.problems()):
+                self.store.quarantine(key)
+                damaged += 1
+        self.entries.clear()
+        self.owners.clear()
+        for work in self.works.values():
+            work.key, work.state, work.share = "", "waiting", 0.0
+        return damaged
+
     # -- running -----------------------------------------------------------------------------
 
     def run(self, folder: Path, workers: int, watch: Watcher) -> None:

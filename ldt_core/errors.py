@@ -165,4 +165,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return "known here: " + (", ".join(known) if known else "nothing")
+    if not known:
+        return "nothing is known here"
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return "known here: " + ", ".join(known[:12]) + more

@@ -70,8 +70,15 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
     status = "interrupted"
     error: LdtError | None = None
     try:
-        ensemble.run(folder, workers, watch)
-        kpis = judge(ensemble)
+        try:
+            ensemble.run(folder, workers, watch)
+            kpis = judge(ensemble)
+        except StoreError as exc:
+            # A damaged entry is as good as none: take it out and compute it anew, once.
+            if exc.code != "entry damaged" or not ensemble.drop_damaged():
+                raise
+            ensemble.run(folder, workers, watch)
+            kpis = judge(ensemble)
         status = "finished"
     except LdtError as exc:
         status, error = "failed", exc

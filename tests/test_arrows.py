@@ -12,7 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "ldt_core"
 PLUGINS = sorted(p for p in (ROOT / "plugins").iterdir() if (p / "pyproject.toml").is_file())
-FORBIDDEN_IN_CORE = {"ldt_conformance", "ldt_registry", "sqlalchemy", "pytest", "pandas", "xarray", "geopandas"}
+FORBIDDEN_IN_CORE = {
+    "ldt_conformance",
+    "ldt_registry",
+    "sqlalchemy",
+    "pytest",
+    "pandas",
+    "xarray",
+    "geopandas",
+}
 # What the application may know of the core besides its top name.
 WEB_MAY = {"ldt_core.scene", "ldt_core.twin", "ldt_core.store", "ldt_core.kpi", "ldt_core.runs"}
 
@@ -60,7 +68,9 @@ def test_only_the_remote_part_knows_a_web_framework() -> None:
         if "remote" in path.parts:
             continue
         for name, _, line in imports(path):
-            assert name.split(".")[0] not in {"fastapi", "httpx", "starlette"}, f"{path.name}:{line} imports {name}"
+            assert name.split(".")[0] not in {"fastapi", "httpx", "starlette"}, (
+                f"{path.name}:{line} imports {name}"
+            )
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
@@ -123,7 +133,9 @@ def test_core_modules_import_only_what_stands_above() -> None:
             other = {"_arrow": "tables", "_buffers": "tables", "_entry": "store"}.get(parts[1], parts[1])
             other = "twin" if other.startswith("twin_") else other
             if other in rank:
-                assert rank[other] <= rank[room], f"{path.name}:{line}: {room} imports {other}, which stands below"
+                assert rank[other] <= rank[room], (
+                    f"{path.name}:{line}: {room} imports {other}, which stands below"
+                )
 
 
 def test_help_and_list_import_nothing_heavy(tmp_path: Path) -> None:
@@ -140,7 +152,10 @@ def test_help_and_list_import_nothing_heavy(tmp_path: Path) -> None:
             "sys.exit(f'loaded {loaded}' if loaded else 0)\n"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env={"PATH": "", "LDT_CACHE": str(tmp_path)}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={"PATH": "", "LDT_CACHE": str(tmp_path)},
         )
         assert done.returncode == 0, done.stderr
 

@@ -65,7 +65,9 @@ def test_known_components_are_those_of_the_plugin_folders() -> None:
     known = json.loads((ROOT / "ldt_core/known.json").read_text(encoding="utf-8"))
     offered = {}
     for plugin in PLUGINS:
-        manifest = json.loads((plugin / plugin.name.replace("-", "_") / "component.json").read_text(encoding="utf-8"))
+        manifest = json.loads(
+            (plugin / plugin.name.replace("-", "_") / "component.json").read_text(encoding="utf-8")
+        )
         offered.update({c["id"]: plugin.name for c in manifest["components"]})
     assert known == offered
 
