@@ -37,7 +37,7 @@ def _count(number: int, what: str = "place") -> str:
     return f"{write_number(number)} {what}{'' if number == 1 else 's'}"
 
 
-def describe_values(theme: Theme, run: str, title: str) -> str:
+def describe_values(theme: Theme, run: str) -> str:
     """What the map of one run shows, in a sentence. The run has at least one value."""
     values, unit = theme.values[run], theme.info.unit
     known = values[~np.isnan(values)]
@@ -53,7 +53,7 @@ def describe_values(theme: Theme, run: str, title: str) -> str:
             f"{write_number(low)} to {write_amount(high, unit)} at {_count(len(known))}, half of them at "
             f"{write_number(middle)} or more; highest: {name_strongest(theme.places, values, rows)}"
         )
-    return f"{theme.title} in {title}: {text}{_say_missing(len(values) - len(known), theme.lost[run])}"
+    return text + _say_missing(len(values) - len(known), theme.lost[run])
 
 
 def _say_missing(missing: int, lost: int) -> str:
@@ -66,7 +66,6 @@ def describe_change(theme: Theme, run: str, title: str, base: str) -> str:
     change = theme.changes[run]
     shown = change.shown
     known = int((~np.isnan(change.value)).sum())
-    head = f"{theme.title}, {title} against {base}:"
     if not known:
         return f"There is nothing to show: {theme.title} has no place with a value in both {base} and {title}"
     parts = []
@@ -83,7 +82,7 @@ def describe_change(theme: Theme, run: str, title: str, base: str) -> str:
         parts.append(
             f"at {write_number(unclear)} the replicates disagree on the direction, so no change is drawn"
         )
-    return f"{head} {'; '.join(parts)}{_say_missing(len(shown) - known, 0)}"
+    return f"Against {base}: {'; '.join(parts)}{_say_missing(len(shown) - known, 0)}"
 
 
 def list_values(theme: Theme, run: str, title: str, top: int) -> Figures:
@@ -159,4 +158,4 @@ def describe_counts(theme: Theme, runs: Mapping[str, str], counts: Mapping[str, 
     known = {run: sum(counts[run][: len(breaks) + 1]) for run in runs}
     parts = [f"{title} {write_number(reach[run][at])} of {_count(known[run])}" for run, title in runs.items()]
     limit = write_amount(breaks[at], theme.info.unit)
-    return f"{theme.title} of {limit} or more: {', '.join(parts)}"
+    return f"{limit} or more: {', '.join(parts)}"

@@ -103,7 +103,7 @@ class Page:
         values, changes = {}, {}
         for run, title in self.runs.items():
             if not np.isnan(theme.values[run]).all():
-                values[run] = describe_values(theme, run, title), list_values(theme, run, title, p.top)
+                values[run] = describe_values(theme, run), list_values(theme, run, title, p.top)
         for run in theme.changes:
             title = self.runs[run]
             changes[run] = (

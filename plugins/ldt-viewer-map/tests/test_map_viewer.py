@@ -131,7 +131,7 @@ def test_the_finding_names_the_highest_places(make_view: Any, make_variable: Any
     level = make_variable({"base": at([70.0, 69, 68, 67, np.nan])}, places)
     first = render(make_view([BASE], {REF: level}), top=2).blocks[0]
     assert first.finding == (
-        "Sound level in Base: 67 to 70\u202fdB at 4 places, half of them at 69 or more; "
+        "67 to 70\u202fdB at 4 places, half of them at 69 or more; "
         "highest: Via A (70), edge1 (69) and Via B (67); 1 place without a value"
     )
     assert table(first.alternative) == [
@@ -151,7 +151,7 @@ def test_the_change_is_told_in_the_words_of_the_quantity(
     )
     change = block(render(make_view([BASE, CAR_FREE], {REF: level})), "noise-levels-level-car-free-change")
     assert change.finding == (
-        "Sound level, Car-free against Base: louder by 1\u202fdB or more at 1 of 4 places, above all Via A (1); "
+        "Against Base: louder by 1\u202fdB or more at 1 of 4 places, above all Via A (1); "
         "quieter by 1\u202fdB or more at 2 of 4 places, above all Via C (−4) and Via B (−1); "
         "little change at 1; 1 place without a value"
     )
@@ -276,9 +276,7 @@ def test_one_feature(make_view: Any, make_variable: Any, make_places: Any, shape
     level = make_variable({"base": at([50]), "car-free": at([47])}, make_places(1, shape))
     scene = render(make_view([BASE, CAR_FREE], {REF: level}))
     assert scene.blocks[0].layers[0].geometry == shape
-    assert (
-        scene.blocks[0].finding == "Sound level in Base: 50\u202fdB at the one place that has a value, edge0"
-    )
+    assert scene.blocks[0].finding == "50\u202fdB at the one place that has a value, edge0"
     assert "quieter by 1\u202fdB or more at 1 of 1 place, above all edge0 (−3)" in scene.blocks[2].finding
 
 
@@ -421,7 +419,7 @@ def test_values_whose_places_nobody_knows_are_listed(make_view: Any, make_variab
 def test_the_counts_name_the_break_at_which_the_runs_differ_most(make_view: Any, make_variable: Any) -> None:
     level = make_variable({"base": at([52, 66, 67, 71]), "car-free": at([51, 61, 62, 71])})
     chart = render(make_view([BASE, CAR_FREE], {REF: level})).blocks[-1]
-    assert chart.finding == "Sound level of 65\u202fdB or more: Base 3 of 4 places, Car-free 1 of 4 places"
+    assert chart.finding == "65\u202fdB or more: Base 3 of 4 places, Car-free 1 of 4 places"
 
 
 def test_sums_are_summed_over_time(make_view: Any, make_variable: Any) -> None:
