@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ldt_core import Flag
 from ldt_core.scene import Cell, Figures, Head, Kpi, KpiValue
 
 from .judge import write_verdict
@@ -139,3 +140,24 @@ def list_spread(kpi: Kpi, runs: Mapping[str, str]) -> Figures:
         for v in kpi.values
     ]
     return Figures(caption=f"{clean_text(kpi.title)} by run", columns=heads, rows=rows)
+
+
+def list_flags(flags: Mapping[str, Sequence[Flag]], runs: Mapping[str, str]) -> Figures:
+    """One row per flag, told apart by name, unit and turn, with its value in each run."""
+    ids = make_ids(runs)
+    heads = [
+        Head(id="flag", title="Flag", kind="text"),
+        Head(id="text", title="What it means", kind="text"),
+        Head(id="unit", title="Unit", kind="text"),
+        *(Head(id=ids[run], title=title) for run, title in runs.items()),
+    ]
+    found: dict[tuple[str, str, int], list[Cell]] = {}
+    for place, run in enumerate(runs):
+        turns: Counter[tuple[str, str]] = Counter()
+        for flag in flags[run]:
+            turns[flag.name, flag.unit] += 1
+            key = (flag.name, flag.unit, turns[flag.name, flag.unit])
+            start: list[Cell] = [clean_text(flag.name), clean_text(flag.text, 1000), flag.unit]
+            row = found.setdefault(key, start + [None] * len(runs))
+            row[3 + place] = finite(flag.value)
+    return Figures(caption="Quality flags by run", columns=heads, rows=list(found.values()))

@@ -12,10 +12,8 @@ import ldt_core as ldt
 from ldt_core.scene import (
     AnyBlock,
     Axis,
-    Cell,
     ChartBlock,
     Figures,
-    Head,
     Kpi,
     KpiBlock,
     Scene,
@@ -27,9 +25,9 @@ from ldt_core.scene import (
 )
 
 from .figures import (
-    finite,
     label_kpis,
     list_changes,
+    list_flags,
     list_spread,
     list_values,
     percent_interval,
@@ -38,7 +36,7 @@ from .figures import (
 )
 from .judge import describe, find_largest, sum_up
 from .timelines import draw_lines, read_line, thin_line
-from .words import clean_text, label_runs, make_ids, unique
+from .words import clean_text, label_runs, make_ids, name_column, unique
 
 _SPACE = {"mean": "mean over places", "sum": "sum over places", "min": "lowest place", "max": "highest place"}
 
@@ -134,8 +132,7 @@ class KpiViewer(ldt.Viewer):
         if space == "auto":
             # Levels have no arithmetic mean: 40 dB and 80 dB together are 77 dB, not 60 dB.
             space = "max" if info.unit == "dB" else "sum" if info.cell == "sum" else "mean"
-        name = clean_text(self.params.titles.get(ref) or info.title) or clean_text(ref)
-        name = name[0].upper() + name[1:]
+        name = clean_text(self.params.titles.get(ref, "")) or name_column(info)
         title = f"{name} ({_SPACE[space]})"
         lines = {run: read_line(view.series(ref, run, space)) for run in runs}
         block: ChartBlock | TextBlock
@@ -239,30 +236,17 @@ def _draw_spread(kpi: Kpi, id: str, runs: Mapping[str, str], credits: list[str])
 
 
 def _list_flags(runs: Mapping[str, str], view: ldt.View) -> list[AnyBlock]:
-    """Quality flags that components raised; no block where there are none."""
-    raised = [(runs[run], flag) for run in runs for flag in view.flags(run)]
-    if not raised:
+    """Quality flags that components raised, side by side; no block where there are none."""
+    figures = list_flags({run: view.flags(run) for run in runs}, runs)
+    if not figures.rows:
         return []
-    heads = [
-        Head(id="run", title="Run", kind="text"),
-        Head(id="flag", title="Flag", kind="text"),
-        Head(id="value", title="How much"),
-        Head(id="unit", title="Unit", kind="text"),
-        Head(id="text", title="What it means", kind="text"),
-    ]
-    rows: list[list[Cell]] = [
-        [run, clean_text(f.name), finite(f.value), f.unit, clean_text(f.text, 1000)] for run, f in raised
-    ]
-    first = f"{raised[0][0]}: {clean_text(raised[0][1].text, 160)}"
-    more = f", and {len(raised) - 1} more below" if len(raised) > 1 else ""
-    return [
-        TableBlock(
-            id="flags",
-            title="Quality flags",
-            finding=f"Before trusting the figures, note for {first}{more}",
-            alternative=Figures(caption="Quality flags by run", columns=heads, rows=rows),
-        )
-    ]
+    uneven = [row for row in figures.rows if len(set(row[3:])) > 1]
+    count = len(figures.rows)
+    finding = f"Components raised {count} quality flag{'' if count == 1 else 's'}"
+    if len(runs) > 1:
+        finding += f", {len(uneven) or 'none'} of which differ{'s' if len(uneven) == 1 else ''} between runs"
+    first = clean_text(str((uneven or figures.rows)[0][1]), 160)
+    return [TableBlock(id="flags", title="Quality flags", finding=f"{finding}: {first}", alternative=figures)]
 
 
 def _say_nothing(id: str, title: str, reason: str) -> TextBlock:

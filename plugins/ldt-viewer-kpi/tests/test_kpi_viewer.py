@@ -289,7 +289,7 @@ def test_columns_that_are_sums_are_summed_over_places(make_view: Any, make_varia
     flow = make_variable({"base": flows([1, 5])}, cell="sum", unit="g", title="CO2")
     chart = render(make_view([BASE], {"traffic.flow.flow": flow})).blocks[-1]
     assert isinstance(chart, ChartBlock)
-    assert chart.title == "CO2 (sum over places)"
+    assert chart.title == "CO₂ (sum over places)"
     assert chart.series[0].y == [2, 10]
 
 
@@ -335,11 +335,16 @@ def test_a_value_that_never_is_says_so(
     assert block.finding == "There is nothing to show: Traffic flow has no value in any run"
 
 
-def test_quality_flags_are_shown(make_view: Any) -> None:
-    flag = ldt.Flag("teleports", 12.0, "{veh}", "12 vehicles were moved on because they stood too long")
-    scene = render(make_view([BASE], {}, [], flags={"base": [flag]}))
-    assert scene.blocks[-1].alternative.rows == [["Base", "teleports", 12.0, "{veh}", flag.text]]
-    assert "12 vehicles were moved on" in scene.blocks[-1].finding
+def test_quality_flags_stand_side_by_side(make_view: Any) -> None:
+    stuck = ldt.Flag("stuck", 12.0, "{veh}", "vehicles were moved on because they stood too long")
+    cut = ldt.Flag("cut", 3.0, "1", "streets cut by the edge of the file")
+    flags = {"base": [cut], "car-free": [cut, stuck]}
+    last = render(make_view([BASE, CAR_FREE], {}, [], flags=flags)).blocks[-1]
+    assert last.alternative.rows == [["cut", cut.text, "1", 3, 3], ["stuck", stuck.text, "{veh}", None, 12]]
+    assert last.finding == (
+        "Components raised 2 quality flags, 1 of which differs between runs: "
+        "vehicles were moved on because they stood too long"
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)

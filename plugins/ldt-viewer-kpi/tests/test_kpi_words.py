@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ldt_viewer_kpi import words
+from ldt_viewer_kpi.words import name_column
 
+import ldt_core as ldt
 from ldt_core.scene import RunRef
 
 
@@ -88,3 +90,21 @@ def test_ids_are_different_for_different_names_and_safe(names: list[str]) -> Non
 def test_runs_that_share_a_title_are_told_apart() -> None:
     runs = [RunRef(name="a", title="Base"), RunRef(name="b", title="Base"), RunRef(name="c", title="")]
     assert words.label_runs(runs) == {"a": "Base (a)", "b": "Base (b)", "c": "c"}
+
+
+@pytest.mark.parametrize(
+    ("title", "quantity", "name"),
+    [
+        ("flow", "x:traffic_flow", "Traffic flow"),
+        ("flow", None, "Flow"),
+        ("co2", "x:co2_mass", "CO₂ mass"),
+        ("vehicles per hour", "x:traffic_flow", "Vehicles per hour"),
+        ("", None, "Traffic.flow.flow"),
+    ],
+)
+def test_a_column_is_called_by_its_description_then_its_quantity(
+    title: str, quantity: str | None, name: str
+) -> None:
+    column = "co2" if title == "co2" else "flow"
+    info = ldt.Info("traffic.flow.flow", "traffic", "flow", column, "1", quantity, "mean", title, None)
+    assert name_column(info) == name

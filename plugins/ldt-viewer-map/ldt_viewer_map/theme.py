@@ -15,7 +15,7 @@ import ldt_core as ldt
 from .classes import choose_breaks, choose_steps, choose_threshold, mirror_steps, name_changes, name_classes
 from .known import Habit, habit_of
 from .places import Numbers, PlaceSet, find_id, read_places
-from .words import clean_text, make_id, unique
+from .words import clean_text, make_id, name_column, unique
 
 TIME = {
     "mean": "mean",
@@ -100,7 +100,6 @@ def read_theme(ref: str, wish: Wish, runs: Sequence[str], view: ldt.View, known:
     """All of ``ref``. Its places are looked up in ``known``, so that one set of places is published once."""
     info = view.info(ref)
     time = wish.time if wish.time != "auto" else _choose_time(info)
-    title = clean_text(wish.title or info.title) or clean_text(ref)
     tables = {run: view.values(ref, run, time) for run in runs}
     places = _share(read_places(_gather_places(ref, tables, view)), known)
     values, lost = {}, {}
@@ -124,7 +123,7 @@ def read_theme(ref: str, wish: Wish, runs: Sequence[str], view: ldt.View, known:
         ref=ref,
         info=info,
         habit=habit,
-        title=title[0].upper() + title[1:],
+        title=clean_text(wish.title) or name_column(info),
         time=time,
         places=places,
         values=values,

@@ -14,12 +14,21 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from ldt_core import scene
+from ldt_core import Info, scene
 
 NARROW = "\u202f"
 """Narrow no-break space: between groups of digits (no reader takes it for a decimal mark) and units."""
 
 _COUNTED = {"veh": "vehicles", "trip": "trips", "person": "people", "parcel": "parcels", "stop": "stops"}
+_FORMULAS = {
+    "co2": "CO₂",
+    "nox": "NOₓ",
+    "no2": "NO₂",
+    "co": "CO",
+    "o3": "O₃",
+    "pm10": "PM₁₀",
+    "pm2.5": "PM₂.₅",
+}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
@@ -95,6 +104,15 @@ def clean_text(text: str, limit: int = 80) -> str:
     text = _DIRECTION.sub("", text.encode("utf-8", "replace").decode("utf-8"))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def name_column(info: Info) -> str:
+    """What to call a column: its description, else its quantity in words (``x:traffic_flow``), else itself."""
+    title = clean_text(info.title)
+    if title in ("", info.column, info.column.replace("_", " ")) and info.quantity:
+        title = clean_text(info.quantity.rpartition(":")[2].replace("_", " "))
+    title = " ".join(_FORMULAS.get(word.lower(), word) for word in (title or clean_text(info.ref)).split())
+    return title[:1].upper() + title[1:]
 
 
 def join_words(words: Sequence[str]) -> str:

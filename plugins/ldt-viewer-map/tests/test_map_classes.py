@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ldt_viewer_map import classes
 from ldt_viewer_map.known import habit_of
-from ldt_viewer_map.words import write_period
+from ldt_viewer_map.words import name_column, write_period
 
 import ldt_core as ldt
 
@@ -139,3 +139,21 @@ def test_known_classes_hold_for_their_unit_only() -> None:
 )
 def test_the_period_is_written_in_the_twins_zone(start: str, end: str, zone: str, text: str) -> None:
     assert write_period(start, end, zone) == text
+
+
+@pytest.mark.parametrize(
+    ("title", "quantity", "name"),
+    [
+        ("flow", "x:traffic_flow", "Traffic flow"),
+        ("flow", None, "Flow"),
+        ("co2", "x:co2_mass", "CO₂ mass"),
+        ("vehicles per hour", "x:traffic_flow", "Vehicles per hour"),
+        ("", None, "Traffic.flow.flow"),
+    ],
+)
+def test_a_column_is_called_by_its_description_then_its_quantity(
+    title: str, quantity: str | None, name: str
+) -> None:
+    column = "co2" if title == "co2" else "flow"
+    info = ldt.Info("traffic.flow.flow", "traffic", "flow", column, "1", quantity, "mean", title, None)
+    assert name_column(info) == name
