@@ -34,6 +34,14 @@ OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "!=": operator.ne,
 }
 CONFIDENCE = 0.95
+# Student's t, two-sided 95 %, for 1 to 30 degrees of freedom: loading scipy takes 0.2 s.
+_STUDENT = (
+    12.7062047362, 4.30265272975, 3.18244630528, 2.7764451052, 2.57058183564, 2.44691185114,
+    2.36462425159, 2.3060041352, 2.2621571628, 2.22813885199, 2.20098516009, 2.17881282967,
+    2.16036865646, 2.14478668792, 2.13144954556, 2.11990529922, 2.10981557783, 2.10092204024,
+    2.09302405441, 2.08596344727, 2.07961384473, 2.0738730679, 2.06865761042, 2.06389856163,
+    2.05953855275, 2.05552943864, 2.05183051648, 2.0484071418, 2.04522964213, 2.0422724563,
+)
 TOO_FEW = "too few to tell"
 SAME = "same in every replicate"
 DISTINGUISHABLE = "distinguishable"
@@ -307,6 +315,8 @@ def change(values: Sequence[float | None], baseline: Sequence[float | None]) -> 
 
 def student(freedom: int) -> float:
     """The two-sided 95 % quantile of Student's t."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[freedom - 1]
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))

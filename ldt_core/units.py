@@ -73,6 +73,19 @@ def check_unit(code: str) -> None:
         ) from exc
 
 
+# Dimension and size in SI units of the plain codes that city data uses: converting between them needs
+# no unit library. A test holds every pair against the library.
+_SIZES: dict[str, tuple[str, float]] = {
+    "m": ("L", 1.0), "km": ("L", 1e3), "cm": ("L", 1e-2), "mm": ("L", 1e-3),
+    "s": ("T", 1.0), "min": ("T", 60.0), "h": ("T", 3600.0), "d": ("T", 86400.0),
+    "g": ("M", 1e-3), "mg": ("M", 1e-6), "ug": ("M", 1e-9), "kg": ("M", 1.0), "t": ("M", 1e3),
+    "m/s": ("L/T", 1.0), "km/h": ("L/T", 1 / 3.6), "m2": ("L2", 1.0), "km2": ("L2", 1e6), "m3": ("L3", 1.0),
+    "1": ("1", 1.0), "%": ("1", 1e-2), "1/h": ("1/T", 1 / 3600.0), "1/s": ("1/T", 1.0),
+    "ug/m3": ("M/L3", 1e-9), "mg/m3": ("M/L3", 1e-6), "g/s": ("M/T", 1e-3), "mg/s": ("M/T", 1e-6),
+    "W": ("P", 1.0), "kW": ("P", 1e3), "MW": ("P", 1e6),
+    "J": ("E", 1.0), "W.h": ("E", 3600.0), "kW.h": ("E", 3.6e6), "MW.h": ("E", 3.6e9),
+}  # fmt: skip
+
 # Codes seen so often that their check need not build the registry.
 _COMMON_CODES = (
     "1 % m km s min h d g mg kg t m/s km/h m2 m3 W kW W.h kW.h J Cel K Pa kPa bar L L/s m3/s m3/h "
@@ -94,6 +107,9 @@ def conversion(source: str, target: str) -> Conversion:
     check_unit(target)
     if source in _LEVELS or target in _LEVELS:
         raise _not_linear(source, target)
+    small, large = _SIZES.get(strip_annotations(source)), _SIZES.get(strip_annotations(target))
+    if small is not None and large is not None and small[0] == large[0]:
+        return Conversion(_tidy(small[1] / large[1]), 0.0)
     origin, goal = _quantity(source), _quantity(target)
     if origin.dimensionality != goal.dimensionality:
         raise WiringError(

@@ -150,3 +150,19 @@ assert "pint" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_sizes_known_by_heart_agree_with_the_library() -> None:
+    import itertools
+
+    from ldt_core import units
+
+    registry = units._registry()
+    for source, target in itertools.permutations(units._SIZES, 2):
+        if units._SIZES[source][0] != units._SIZES[target][0]:
+            continue
+        origin, goal = units._quantity(source), units._quantity(target)
+        library = (
+            registry.Quantity(origin.magnitude, origin.units).to(goal.units) / goal.magnitude
+        ).magnitude
+        assert units.conversion(source, target).gain == pytest.approx(library, rel=1e-14), (source, target)
