@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from ldt_core.scene import Axis, ChartBlock, Series
+from ldt_core.scene import ChartBlock
 
-from .colours import CATEGORIES, DASHES
+from .chartmarks import Mark, axis_title, colour_of, is_drawable, marks_of, position, reach, spread, symbol
+from .colours import DASHES
 from .legend import Entry
-from .marks import marker
 from .svg import join, short, tag
 from .ticks import number_ticks, short_instants, time_ticks, write_ticks
-from .words import is_number, parse_instant, shorten, write_amount, write_number, write_unit
+from .words import is_number, shorten, write_amount, write_number
 
 WIDE, NARROW = 880, 340
-BASE = "#3f4852"  # the first series, the baseline, stands back in grey
 LETTER = 6.7
 
 
@@ -24,20 +23,6 @@ LETTER = 6.7
 class ChartPicture:
     pictures: list[Markup]
     legend: list[Entry]
-
-
-@dataclass(frozen=True)
-class _Mark:
-    """A value with its spread at a place on the x axis: a position, or the index of a category."""
-
-    x: float
-    y: float
-    low: float | None
-    high: float | None
-
-
-def colour_of(index: int, count: int) -> str:
-    return BASE if index == 0 and count > 1 else CATEGORIES[(index - (count > 1)) % len(CATEGORIES)]
 
 
 def draw_chart(block: ChartBlock, *, name: str, zone: str) -> ChartPicture:
@@ -76,14 +61,14 @@ def describe(block: ChartBlock) -> str:
 
 def _draw(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     every = [x for s in block.series for x in s.x]
-    if not any(is_number(y) for s in block.series for y in s.y):
+    if not any(is_drawable(y) for s in block.series for y in s.y):
         return tag("text", "There are no values to draw.", x=width / 2, y=48, text_anchor="middle"), 90
     if block.mark != "bar" and block.x.kind != "category":
-        places = [_position(x, block.x) for x in every]
+        places = [position(x, block.x) for x in every]
         if all(p is not None for p in places):
             return _plane(block, width, zone)
     names = list(dict.fromkeys(str(x) for x in every))
-    marks = [list(_marks(s, {n: float(i) for i, n in enumerate(names)})) for s in block.series]
+    marks = [list(marks_of(s, {n: float(i) for i, n in enumerate(names)})) for s in block.series]
     shown = short_instants(names, zone) if block.x.kind == "instant" else names
     room = (width - 90) / max(1, len(names))
     if block.mark != "line" and (max(map(len, shown)) * LETTER > room - 4 or room < 12 * len(block.series)):
@@ -91,44 +76,11 @@ def _draw(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     return _columns(block, width, shown, marks)
 
 
-def _position(x: float | str, axis: Axis) -> float | None:
-    if axis.kind == "instant":
-        moment = parse_instant(x)
-        return moment.timestamp() if moment else None
-    return float(x) if is_number(x) else None
-
-
-def _marks(series: Series, places: dict[str, float] | None, axis: Axis | None = None) -> list[_Mark | None]:
-    """Marks in the order of x; None where a value is missing, so that lines break there."""
-    nothing = [None] * len(series.y)
-    found: list[_Mark | None] = []
-    for x, y, low, high in zip(
-        series.x, series.y, series.low or nothing, series.high or nothing, strict=False
-    ):
-        at = places[str(x)] if places is not None else _position(x, axis) if axis else None
-        if at is None or y is None or not is_number(y):
-            found.append(None)
-            continue
-        found.append(_Mark(at, y, low if is_number(low) else None, high if is_number(high) else None))
-    return found
-
-
-def _reach(marks: list[list[_Mark | None]], *, zero: bool) -> tuple[float, float]:
-    values = [v for s in marks for m in s if m for v in (m.y, m.low, m.high) if v is not None]
-    low, high = min(values), max(values)
-    return (min(low, 0.0), max(high, 0.0)) if zero else (low, high)
-
-
-def axis_title(axis: Axis) -> str:
-    unit = write_unit(axis.unit)
-    return f"{axis.title} ({unit})" if unit else axis.title
-
-
 class _Upright:
     """A plot with the values upwards: grid, value axis and title are drawn; x is left to the caller."""
 
-    def __init__(self, block: ChartBlock, width: int, marks: list[list[_Mark | None]], right: float) -> None:
-        low, high = _reach(marks, zero=block.y.zero or block.mark == "bar")
+    def __init__(self, block: ChartBlock, width: int, marks: list[list[Mark | None]], right: float) -> None:
+        low, high = reach(marks, zero=block.y.zero or block.mark == "bar")
         self.ticks = number_ticks(low, high, 5)
         texts = write_ticks(self.ticks)
         self.left = max(map(len, texts)) * LETTER + 14
@@ -157,7 +109,7 @@ class _Upright:
 
 def _plane(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     """Lines or dots over numbers or time."""
-    marks = [_marks(s, None, block.x) for s in block.series]
+    marks = [marks_of(s, None, block.x) for s in block.series]
     ends = block.mark == "line" and 1 < len(marks) <= 5 and width == WIDE
     right = 12.0 + (min(130, max(len(s.name) for s in block.series) * LETTER) + 8 if ends else 8)
     plot = _Upright(block, width, marks, right)
@@ -197,7 +149,7 @@ def _plane(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     return join(plot.parts), plot.height
 
 
-Point = tuple[float, float, _Mark]
+Point = tuple[float, float, Mark]
 
 
 def _line(points: list[Point | None], plot: _Upright, index: int, colour: str) -> list[Markup]:
@@ -222,36 +174,20 @@ def _line(points: list[Point | None], plot: _Upright, index: int, colour: str) -
         )
     filled = [p for p in points if p]
     if len(filled) <= 40:
-        parts.extend(_symbol(index, 3.2, x, y, colour) for x, y, _ in filled)
+        parts.extend(symbol(index, 3.2, x, y, colour) for x, y, _ in filled)
     return parts
-
-
-def _symbol(index: int, size: float, x: float, y: float, colour: str) -> Markup:
-    place = f"translate({short(x, 1)} {short(y, 1)}) scale(.1)"
-    return tag("path", d=marker(index, size * 10), transform=place, fill=colour, class_="dot")
 
 
 def _dots(points: list[Point | None], plot: _Upright, index: int, colour: str) -> list[Markup]:
     parts = []
     for x, y, mark in filter(None, points):
         parts.append(
-            _spread(x, plot.y(mark.low), x, plot.y(mark.high))
+            spread(x, plot.y(mark.low), x, plot.y(mark.high))
             if mark.low is not None and mark.high is not None
             else Markup("")
         )
-        parts.append(_symbol(index, 4.5, x, y, colour))
+        parts.append(symbol(index, 4.5, x, y, colour))
     return parts
-
-
-def _spread(x1: float, y1: float, x2: float, y2: float) -> Markup:
-    cap_x, cap_y = (4, 0) if x1 == x2 else (0, 4)
-    return tag(
-        "path",
-        d=f"M{short(x1, 1)} {short(y1, 1)}L{short(x2, 1)} {short(y2, 1)}"
-        f"M{short(x1 - cap_x, 1)} {short(y1 - cap_y, 1)}l{2 * cap_x} {2 * cap_y}"
-        f"M{short(x2 - cap_x, 1)} {short(y2 - cap_y, 1)}l{2 * cap_x} {2 * cap_y}",
-        class_="spread",
-    )
 
 
 def _end_labels(finals: list[tuple[float, str, str]], plot: _Upright) -> list[Markup]:
@@ -267,7 +203,7 @@ def _end_labels(finals: list[tuple[float, str, str]], plot: _Upright) -> list[Ma
 
 
 def _columns(
-    block: ChartBlock, width: int, names: list[str], marks: list[list[_Mark | None]]
+    block: ChartBlock, width: int, names: list[str], marks: list[list[Mark | None]]
 ) -> tuple[Markup, int]:
     """Categories side by side, values upwards."""
     plot = _Upright(block, width, marks, 8)
@@ -308,14 +244,14 @@ def _columns(
                     )
                 )
             if mark.low is not None and mark.high is not None:
-                plot.parts.append(_spread(centre, plot.y(mark.low), centre, plot.y(mark.high)))
+                plot.parts.append(spread(centre, plot.y(mark.low), centre, plot.y(mark.high)))
             if block.mark == "dot":
-                plot.parts.append(_symbol(index, 5, centre, plot.y(mark.y), colour))
+                plot.parts.append(symbol(index, 5, centre, plot.y(mark.y), colour))
     return join(plot.parts), plot.height
 
 
 def _rows(
-    block: ChartBlock, width: int, names: list[str], marks: list[list[_Mark | None]]
+    block: ChartBlock, width: int, names: list[str], marks: list[list[Mark | None]]
 ) -> tuple[Markup, int]:
     """Categories one below the other, values to the right, each with its figure."""
     count, wide = len(marks), width == WIDE
@@ -324,7 +260,7 @@ def _rows(
     beside = wide or longest < width * 0.3
     left = min(longest, width * 0.34) if beside else 0.0
     room, title = count * bar + (14 if beside else 30), 30.0
-    ticks = number_ticks(*_reach(marks, zero=block.y.zero or block.mark == "bar"), 6 if wide else 3)
+    ticks = number_ticks(*reach(marks, zero=block.y.zero or block.mark == "bar"), 6 if wide else 3)
     texts = write_ticks(ticks)
     figures = max(len(write_number(m.y)) for s in marks for m in s if m) * LETTER + 12
     margin = max(figures if ticks[0] < 0 else 4.0, len(texts[0]) * LETTER / 2 - left)
@@ -368,9 +304,9 @@ def _rows(
                     )
                 )
             if mark.low is not None and mark.high is not None:
-                parts.append(_spread(across(mark.low), middle, across(mark.high), middle))
+                parts.append(spread(across(mark.low), middle, across(mark.high), middle))
             if block.mark == "dot":
-                parts.append(_symbol(index, 5, across(mark.y), middle, colour))
+                parts.append(symbol(index, 5, across(mark.y), middle, colour))
             below = mark.y < 0
             parts.append(
                 tag(
@@ -393,5 +329,5 @@ def _swatch(block: ChartBlock, index: int) -> Markup:
         line = tag(
             "path", d="M1 9h32", stroke=colour, stroke_dasharray=DASHES[index % len(DASHES)], class_="line"
         )
-        mark = (line if block.mark == "line" else Markup("")) + _symbol(index, 4, 17, 9, colour)
+        mark = (line if block.mark == "line" else Markup("")) + symbol(index, 4, 17, 9, colour)
     return tag("svg", mark, class_="swatch", viewBox="0 0 34 18", aria_hidden="true", focusable="false")
