@@ -144,8 +144,9 @@ def test_the_unit_library_is_loaded_at_the_first_conversion_between_two_codes() 
 import sys
 from ldt_core import units
 units.check_unit("km/h"); units.conversion("m", "m"); units.conversion("{veh}/h", "1/h")
-assert not {"pint", "ucumvert"} & set(sys.modules), "loaded too early"
 assert units.conversion("km", "m").gain == 1000.0
+assert not {"pint", "ucumvert"} & set(sys.modules), "loaded too early"
+assert units.conversion("[mi_i]", "m").gain == 1609.344
 assert "pint" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
