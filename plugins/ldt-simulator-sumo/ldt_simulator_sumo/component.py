@@ -14,7 +14,7 @@ import numpy as np
 
 import ldt_core as ldt
 
-from . import convert, demand, files, params, ports, scenario, snapshot
+from . import convert, demand, detectors, files, params, ports, scenario, snapshot
 from .network import HEAVY, Network, read_crs, read_network
 from .outputs import EdgeData, Sums, Tail, finished, write_definitions
 from .process import Sumo as Process
@@ -118,7 +118,8 @@ class Sumo(ldt.Simulator):
         self._limits = np.array([edge.speed for edge in net.edges])
         self._ids = np.array([edge.id for edge in net.edges], object)
         self._rows = {edge.id: row for row, edge in enumerate(net.edges)}
-        return {"network": self._network_table(net)}
+        loops = detectors.list_loops(found.additional, net)
+        return {"network": self._network_table(net), "detectors": loops}
 
     def _demand(self, base: Network, net: Network, closed: bool) -> files.Demands:
         assert self._work is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ldt_core as ldt
 
+from . import detectors
+
 _TIME, _EDGE = ldt.instant(), ldt.text()
 _ENTITY = "street-edge"
 
@@ -25,6 +27,7 @@ OUTPUTS: dict[str, ldt.Port] = {
         id="edge",
         description="One-way edges from junction to junction, along the middle of their lanes.",
     ),
+    "detectors": detectors.PORT,
     "flow": ldt.Port(
         {
             "time": _TIME,
