@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 
-from .places import Bounds, PlaceSet, weigh_places
+from .places import Bounds, PlaceSet, weigh_places, weigh_rows
 
 FINENESS = 2000
 """Geometry over the budget is simplified to this part of the map's longer side: less than half a pixel."""
+
+CORNERS = 6
+"""Outlines with fewer have nothing to leave out."""
 
 
 def fit_places(sets: Sequence[PlaceSet], frame: Bounds, budget: int) -> list[str]:
@@ -20,7 +23,10 @@ def fit_places(sets: Sequence[PlaceSet], frame: Bounds, budget: int) -> list[str
     """
     if budget <= 0 or sum(map(weigh_places, sets)) <= budget:
         return []
-    tolerance = simplify_places(sets, frame)
+    tolerance = max(frame[2] - frame[0], frame[3] - frame[1]) / FINENESS
+    for places in sets:
+        many = shapely.get_num_coordinates(places.geometry) > CORNERS
+        places.geometry[many] = shapely.simplify(places.geometry[many], tolerance, preserve_topology=True)
     said = [f"Outlines are simplified to {tolerance:.2g} m, to keep the file small."]
     weight = sum(map(weigh_places, sets))
     if weight > budget:
@@ -35,13 +41,6 @@ def fit_places(sets: Sequence[PlaceSet], frame: Bounds, budget: int) -> list[str
     return said
 
 
-def simplify_places(sets: Sequence[PlaceSet], frame: Bounds) -> float:
-    tolerance = max(frame[2] - frame[0], frame[3] - frame[1]) / FINENESS
-    for places in sets:
-        places.geometry = shapely.simplify(places.geometry, tolerance, preserve_topology=True)
-    return tolerance
-
-
 def _keep_strongest(places: PlaceSet, share: float) -> None:
     """Drop the places whose values and changes are weakest, each against the greatest of its column."""
     strength = np.zeros(len(places))
@@ -51,8 +50,7 @@ def _keep_strongest(places: PlaceSet, share: float) -> None:
         if greatest > 0:
             strength = np.maximum(strength, sizes / greatest)
     chosen = np.argsort(-strength, kind="stable")
-    points = shapely.get_num_coordinates(places.geometry)[chosen]
-    weight = np.cumsum(16 * points + 24 + 9 * len(places.columns))
+    weight = np.cumsum(weigh_rows(places)[chosen])
     fits = weight <= share * weight[-1] if len(weight) else np.zeros(0, bool)
     rows = np.sort(chosen[fits])
     places.keep(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from ldt_core.scene import (
     TextBlock,
 )
 
-from .budget import fit_places, simplify_places
+from .budget import fit_places
 from .figures import describe_change, describe_counts, describe_values, list_changes, list_counts, list_values
 from .params import MapParams
 from .places import (
@@ -35,7 +36,7 @@ from .places import (
     tabulate_places,
     weigh_places,
 )
-from .theme import TIME, Theme, Wish, read_theme
+from .theme import TIME, Theme, Wish, find_same, read_theme
 from .words import clean_text, make_ids, unique, write_amount, write_period
 
 _ORDER = {"polygon": 0, "line": 1, "point": 2}
@@ -60,9 +61,10 @@ class Page:
         shown = unique(self.view.show)
         sets: list[PlaceSet] = []
         themes = [read_theme(ref, self._wish(ref), list(self.runs), self.view, sets) for ref in shown]
-        around = {ref: read_places(self.view.places(ref)) for ref in unique(self.params.context)}
+        around = {ref: self._read_context(ref, sets) for ref in unique(self.params.context)}
+        named = [replace(places) for places in around.values()]
         for places in sets:
-            name_by_neighbours(places, list(around.values()))
+            name_by_neighbours(places, named)
         for theme in themes:
             self._add_columns(theme)
         placed = [s for s in sets if s.shape is not None]
@@ -73,6 +75,11 @@ class Page:
         ids = make_ids(shown)
         for theme, (values, changes) in zip(themes, texts, strict=True):
             self._show(theme, ids[theme.ref], values, changes)
+
+    def _read_context(self, ref: str, sets: list[PlaceSet]) -> PlaceSet:
+        """The places of ``ref``; the very set of a theme where they are the same, to be published once."""
+        places = read_places(self.view.places(ref))
+        return find_same(places, sets) or places
 
     def _wish(self, ref: str) -> Wish:
         p = self.params
@@ -121,25 +128,28 @@ class Page:
             places.data = self._publish_set(id, places)
         found = []
         for ref, id in make_ids(around).items():
-            places = cut_places(around[ref], frame)
-            places.refs = [ref]
+            places = around[ref]
+            if not places.data:
+                places = cut_places(places, frame)
+                places.refs = [ref]
             if places.shape is None or not len(places):
                 continue
-            if self.view.budget > 0 and weigh_places(places) > left:
-                simplify_places([places], frame)
             title = clean_text(ref.split(".")[1] if "." in ref else ref).replace("_", " ")
-            if self.view.budget > 0 and weigh_places(places) > left:
-                self.notes.append(f"The {title} are not drawn, to keep the file small.")
-                continue
-            left -= weigh_places(places)
-            layer = Layer(
-                id=f"context-{id}",
-                title=title.capitalize(),
-                data=self._publish_set(f"context-{id}", places),
-                geometry=places.shape,
-                role="context",
+            if not places.data:
+                if self.view.budget > 0 and weigh_places(places) > left:
+                    self.notes.append(f"The {title} are not drawn, to keep the file small.")
+                    continue
+                left -= weigh_places(places)
+                places.data = self._publish_set(f"context-{id}", places)
+            found.append(
+                Layer(
+                    id=f"context-{id}",
+                    title=title.capitalize(),
+                    data=places.data,
+                    geometry=places.shape,
+                    role="context",
+                )
             )
-            found.append(layer)
         self.context = sorted(found, key=lambda layer: _ORDER[layer.geometry])
 
     def _publish_set(self, id: str, places: PlaceSet) -> str:
@@ -231,7 +241,7 @@ class Page:
                 note=" ".join(notes),
                 crs=view.crs,
                 bounds=self.frame,
-                layers=[*self.context, layer],
+                layers=[*(c for c in self.context if c.data != layer.data), layer],
                 run=run,
                 compared_with=self.base if change else None,
                 period=f"{TIME[theme.time].capitalize()} of {write_period(view.start, view.end, view.zone)}",

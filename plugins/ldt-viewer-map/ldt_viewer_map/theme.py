@@ -168,12 +168,19 @@ def _gather_places(ref: str, tables: Mapping[str, ldt.Table], view: ldt.View) ->
 
 
 def _share(places: PlaceSet, known: list[PlaceSet]) -> PlaceSet:
+    found = find_same(places, known)
+    if found is None:
+        known.append(places)
+    return places if found is None else found
+
+
+def find_same(places: PlaceSet, known: Sequence[PlaceSet]) -> PlaceSet | None:
+    """The set in ``known`` that has the same ids, names and geometry."""
     for other in known:
         same = other.id == places.id and other.ids == places.ids and other.names == places.names
         if same and _equal(other.geometry, places.geometry):
             return other
-    known.append(places)
-    return places
+    return None
 
 
 def _equal(one: NDArray[np.object_], other: NDArray[np.object_]) -> bool:

@@ -347,6 +347,25 @@ def test_context_lies_below_and_only_where_the_map_is(
     assert shown.credits == ["Example town, CC BY 4.0", "OSM"]
 
 
+def test_context_that_is_also_shown_is_published_once(
+    make_view: Any, make_variable: Any, make_places: Any
+) -> None:
+    houses, streets = make_places(3, "polygon", "edge"), make_places(3, names=["Via A", None, None])
+    view = make_view(
+        [BASE],
+        {
+            REF: make_variable({"base": at([50, 60, 70])}, houses),
+            "traffic.flow.flow": make_variable({"base": at([5, 6, 7])}, streets, ref="traffic.flow.flow"),
+        },
+    )
+    scene = render(view, context=[REF, "traffic.flow.flow"])
+    assert len(scene.data) == 2
+    levels, flows = (b for b in scene.blocks if isinstance(b, MapBlock))
+    assert [x.role for x in levels.layers] == [x.role for x in flows.layers] == ["context", "value"]
+    assert [x.geometry for x in flows.layers] == ["polygon", "line"]
+    assert view.published[levels.layers[-1].data]["name"].tolist() == ["near Via A"] * 3
+
+
 def test_refs_of_one_set_of_places_share_its_geometry(make_view: Any, make_variable: Any) -> None:
     level, flow = (make_variable({"base": at([50, 60])}, ref=ref) for ref in (REF, "traffic.flow.flow"))
     scene = render(make_view([BASE], {REF: level, "traffic.flow.flow": flow}))
@@ -364,7 +383,7 @@ def test_over_the_budget_outlines_are_simplified_then_the_strongest_stay(
     make_view: Any, make_variable: Any
 ) -> None:
     values = {"base": at(np.arange(1000.0))}
-    view = make_view([BASE], {REF: make_variable(values, quantity=None)}, budget=30_000)
+    view = make_view([BASE], {REF: make_variable(values, quantity=None)}, budget=15_000)
     shown = render(view).blocks[0]
     ids, drawn_values, _ = drawn(view, shown)
     assert 100 < len(ids) < 1000
