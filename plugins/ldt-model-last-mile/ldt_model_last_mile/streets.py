@@ -9,8 +9,6 @@ import numpy as np
 import shapely
 import shapely.ops
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components, dijkstra
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,6 +48,9 @@ class Streets:
         names, number = np.unique(np.concatenate(nodes).astype(str), return_inverse=True)
         start, end = number[: len(edge)][order], number[len(edge) :][order]
         is_open = np.asarray(open_)[order]
+        from scipy.sparse import csr_array  # slow to load, and only needed to compute
+        from scipy.sparse.csgraph import connected_components
+
         graph = csr_array(
             (np.ones(int(is_open.sum())), (start[is_open], end[is_open])), shape=(len(names), len(names))
         )
@@ -96,6 +97,9 @@ class Ways:
         first[1:] = (np.diff(streets.start[order]) != 0) | (np.diff(streets.end[order]) != 0)
         best = order[first]
         self._between = {(int(streets.start[e]), int(streets.end[e])): int(e) for e in best}
+        from scipy.sparse import csr_array  # slow to load, and only needed to compute
+        from scipy.sparse.csgraph import dijkstra
+
         graph = csr_array(
             (streets.time[best], (streets.start[best], streets.end[best])),
             shape=(streets.nodes, streets.nodes),

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from .coefficients import BANDS, Floats
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Ints = NDArray[np.int64]
 
@@ -182,4 +185,6 @@ def _sum_pieces(receiver: Ints, edge: Ints, energy: Floats, receivers: int, edge
     column = edge[heads][:, None] * bands + np.arange(bands)
     rows = np.zeros(receivers + 1, np.int64)
     rows[1:] = np.cumsum(np.bincount(receiver[heads], minlength=receivers)) * bands
+    from scipy.sparse import csr_array  # 0.3 s that a run served from the store need not pay
+
     return csr_array((summed.ravel(), column.ravel(), rows), shape=(receivers, edges * bands))
