@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ldt_core import Flag
 from ldt_core.scene import Cell, Figures, Head, Kpi, KpiValue
 
-from .judge import write_verdict
+from .judge import label_kpis, write_verdict
 from .words import clean_text, make_ids
 
 _NUMBERS = ("value", "lowest", "highest", "change", "percent", "low", "high")
@@ -115,13 +115,6 @@ def percent_interval(value: KpiValue) -> tuple[float | None, float | None]:
     scale = value.percent / value.change
     low, high = sorted((value.low * scale, value.high * scale))
     return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
-
-
-def label_kpis(kpis: Sequence[Kpi]) -> dict[str, str]:
-    """What to call each KPI: its title, with its id where two share a title."""
-    titles = {k.id: clean_text(k.title) or k.id for k in kpis}
-    count = Counter(titles.values())
-    return {id: title if count[title] == 1 else f"{title} ({id})" for id, title in titles.items()}
 
 
 def list_spread(kpi: Kpi, runs: Mapping[str, str]) -> Figures:

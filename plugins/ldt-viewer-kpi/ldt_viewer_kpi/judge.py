@@ -141,6 +141,13 @@ def _explain_spread(kpi: Kpi) -> str:
     return f" (in brackets lowest to highest of {join_words([str(n) for n in counts])} replicates)"
 
 
+def label_kpis(kpis: Sequence[Kpi]) -> dict[str, str]:
+    """What to call each KPI: its title, with its id where two share a title."""
+    titles = {k.id: clean_text(k.title) or k.id for k in kpis}
+    count = Counter(titles.values())
+    return {id: title if count[title] == 1 else f"{title} ({id})" for id, title in titles.items()}
+
+
 def find_largest(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> str:
     """The largest change in percent that is told from chance, in a sentence."""
     clear = [
@@ -155,6 +162,6 @@ def find_largest(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> str:
     assert value.percent is not None
     side = "lower" if value.percent < 0 else "higher"
     return (
-        f"The largest distinguishable change is {clean_text(kpi.title) or kpi.id} in {runs[value.run]}: "
+        f"The largest distinguishable change is {label_kpis(kpis)[kpi.id]} in {runs[value.run]}: "
         f"{write_number(abs(value.percent))}{NARROW}% {side}, {write_verdict(kpi, value)}"
     )

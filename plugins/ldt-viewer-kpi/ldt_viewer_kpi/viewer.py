@@ -25,7 +25,6 @@ from ldt_core.scene import (
 )
 
 from .figures import (
-    label_kpis,
     list_changes,
     list_flags,
     list_spread,
@@ -34,7 +33,7 @@ from .figures import (
     put_side_by_side,
     tidy_kpi,
 )
-from .judge import describe, find_largest, sum_up
+from .judge import describe, find_largest, label_kpis, sum_up
 from .timelines import draw_lines, read_line, thin_line
 from .words import clean_text, label_runs, make_ids, name_column, unique
 

@@ -140,7 +140,7 @@ def test_changes_are_drawn_on_one_axis_with_their_intervals(make_view: Any) -> N
     assert (line.x, line.y) == (["Noise (noise)", "Noise (jam)"], [-30, 40])
     np.testing.assert_allclose((line.low, line.high), ([-40, 30], [-20, 50]))
     assert chart.finding == (
-        "The largest distinguishable change is Noise in Car-free: 40\u202f% higher, worse, distinguishable"
+        "The largest distinguishable change is Noise (jam) in Car-free: 40\u202f% higher, worse, distinguishable"
     )
 
 
@@ -283,6 +283,15 @@ def test_a_line_per_run_with_its_spread(make_view: Any, make_variable: Any) -> N
     )
     assert chart.credits == ["Example town, CC BY 4.0"]
     assert chart.synthetic == ["Made up."]
+
+
+def test_a_line_runs_in_the_order_of_time(make_view: Any, make_variable: Any) -> None:
+    view = make_view([BASE], {"traffic.flow.flow": make_variable({"base": flows([1, 5, 3])})})
+    series = view.series
+    view.series = lambda ref, run, space="mean": series(ref, run, space).take([2, 0, 1])
+    chart = render(view).blocks[-1]
+    assert isinstance(chart, ChartBlock)
+    assert chart.series[0].y == [1, 5, 3]
 
 
 def test_columns_that_are_sums_are_summed_over_places(make_view: Any, make_variable: Any) -> None:

@@ -110,6 +110,10 @@ def test_changes_have_a_threshold_and_breaks_symmetric_about_zero(
     assert (classes.classify(-changes, breaks) == 2 * middle - found).all(), "a change and its reverse mirror"
 
 
+def test_a_change_of_just_the_threshold_counts_in_both_directions() -> None:
+    assert classes.classify(np.array([-1.0, -0.5, 1.0]), classes.mirror_steps([1.0])).tolist() == [0, 1, 2]
+
+
 def test_a_missing_value_has_no_class() -> None:
     assert classes.classify(np.array([np.nan, 1.0]), [0.5]).tolist() == [-1, 1]
     assert classes.count_classes(np.array([np.nan, 1.0]), [0.5]).tolist() == [0, 1]
