@@ -285,6 +285,17 @@ def test_a_line_per_run_with_its_spread(make_view: Any, make_variable: Any) -> N
     assert chart.synthetic == ["Made up."]
 
 
+def test_averaged_points_span_all_their_windows(make_view: Any, make_variable: Any) -> None:
+    view = make_view(
+        [BASE], {"traffic.flow.flow": make_variable({"base": flows([1, 9, 5, 3], [3, 11, 7, 5])})}
+    )
+    chart = render(view, max_steps=2).blocks[-1]
+    assert isinstance(chart, ChartBlock)
+    line = chart.series[0]
+    assert (line.y, line.low, line.high) == ([6, 5], [1, 3], [11, 7])
+    assert chart.note == "Each point is the mean of 2 windows."
+
+
 def test_a_line_runs_in_the_order_of_time(make_view: Any, make_variable: Any) -> None:
     view = make_view([BASE], {"traffic.flow.flow": make_variable({"base": flows([1, 5, 3])})})
     series = view.series
