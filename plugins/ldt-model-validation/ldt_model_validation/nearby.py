@@ -33,7 +33,7 @@ class Nearby(ldt.Model):
     id = "nearby"
     title = "Values near a place"
     dynamic = True
-    validity = {  # noqa: RUF012 - the contract's way to declare them
+    validity = {
         "words": "A sum of sources near a place is no concentration there: wind and buildings are not in it."
     }
 
@@ -50,8 +50,8 @@ class Nearby(ldt.Model):
         cell: Literal["point", "mean", "sum", "min", "max"] = "sum"
         reduce: Literal["sum", "mean"] = "sum"
 
-    inputs = {"values": ldt.Port({}), "places": ldt.Port({}, at="start")}  # noqa: RUF012
-    outputs = {"nearby": ldt.Port({})}  # noqa: RUF012
+    inputs = {"values": ldt.Port({}), "places": ldt.Port({}, at="start")}
+    outputs = {"nearby": ldt.Port({})}
 
     def ports(self) -> tuple[Mapping[str, ldt.Port], Mapping[str, ldt.Port]]:
         p: Any = self.params

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator
+from pydantic import AfterValidator, model_validator
 
 import ldt_core as ldt
 
@@ -39,7 +39,7 @@ class Validation(ldt.Model):
     out. Ids pair by equality, or by the table on ``match``, each of whose rows makes one pair. ``fit`` has
     one row: number of pairs, correlation, bias (mean of simulated minus observed), relative bias (of the
     totals), root mean square error, both totals, and for vehicles per hour the share of pairs with a GEH
-    under 5. ``compared`` has one row per pair.
+    under 5. ``compared`` has one row per pair. A window outside ``judge_from`` to ``judge_until`` has no pair.
 
     What cannot be said (a correlation of one pair) is missing. Raises ``InputError`` where observations
     and simulated values are there but none pair.
@@ -48,7 +48,7 @@ class Validation(ldt.Model):
     id = "validation"
     title = "Simulated against observed"
     dynamic = True
-    validity = {  # noqa: RUF012 - the contract's way to declare them
+    validity = {
         "words": "Agreement is judged at the places that are observed, and says nothing about the others."
         " GEH is meant for hourly volumes: use windows of one hour, or of whole hours."
     }
@@ -67,13 +67,27 @@ class Validation(ldt.Model):
         match_rewrite: tuple[Rewrite, ...] = ldt.Field(
             (), description="applied in turn to the observed ids of match, where they are written otherwise"
         )
+        judge_from: ldt.Duration = ldt.Field(
+            0, ge=0, description="from the run's start; windows that begin before are not judged: a warm-up"
+        )
+        judge_until: ldt.Duration | None = ldt.Field(
+            None,
+            gt=0,
+            description="from the run's start; windows that end after it are not judged: a run-out",
+        )
 
-    inputs = {  # noqa: RUF012
+        @model_validator(mode="after")
+        def _some_time(self) -> Validation.Params:
+            if self.judge_until is not None and self.judge_until <= self.judge_from:
+                raise ValueError("judge_until must come after judge_from")
+            return self
+
+    inputs = {
         "simulated": ldt.Port({}),
         "observed": ldt.Port({}),
         "match": ldt.Port({}, at="start", optional=True),
     }
-    outputs = {"fit": ldt.Port({}), "compared": ldt.Port({})}  # noqa: RUF012
+    outputs = {"fit": ldt.Port({}), "compared": ldt.Port({})}
 
     def ports(self) -> tuple[Mapping[str, ldt.Port], Mapping[str, ldt.Port]]:
         p: Any = self.params
@@ -121,14 +135,16 @@ class Validation(ldt.Model):
         p: Any = self.params
         simulated = _table(inputs["simulated"])
         observed = _table(inputs["observed"])
-        observed = observed.take(~observed.mask(p.observed_value))
+        judged = self._is_judged()
+        observed = observed.take(~observed.mask(p.observed_value) & judged)
         names, values = average_by_id(simulated[p.simulated_id], simulated[p.simulated_value])
         by_edge = dict(zip(names, values.tolist(), strict=True))
         stations, measured = average_by_id(observed[p.observed_id], observed[p.observed_value])
         by_station = dict(zip(stations, measured.tolist(), strict=True))
         pairs = self._pairs(inputs.get("match"), stations)
         pairs = [(station, edge) for station, edge in pairs if station in by_station and edge in by_edge]
-        self._report(stations, names, {station for station, _ in pairs})
+        if judged:
+            self._report(stations, names, {station for station, _ in pairs})
         s = np.array([by_edge[edge] for _, edge in pairs], np.float64)
         o = np.array([by_station[station] for station, _ in pairs], np.float64)
         start = self.context.instant(self.context.window.start)
@@ -144,6 +160,10 @@ class Validation(ldt.Model):
         if geh is not None:
             compared["geh"] = geh
         return {"fit": _one_row(start, len(pairs), _judge(s, o, geh)), "compared": ldt.Table(compared)}
+
+    def _is_judged(self) -> bool:
+        p, window = self.params, self.context.window
+        return bool(p.judge_from <= window.start and window.end <= (p.judge_until or window.end))
 
     def _pairs(self, match: Any, stations: list[str]) -> list[tuple[str, str]]:
         """(station, edge) in the order of the observations, each once."""

@@ -182,3 +182,26 @@ def test_ports_follow_the_parameters() -> None:
     assert (outputs["compared"].entity, outputs["compared"].id) == ("st", "station")
     with pytest.raises(ValidationError):
         Validation({"match_rewrite": [{"pattern": "("}]})
+
+
+@pytest.mark.parametrize(
+    ("params", "judged"),
+    [
+        ({}, True),
+        ({"judge_from": "1h", "judge_until": "2h"}, True),
+        ({"judge_until": "90min"}, False),
+        ({"judge_from": "61min"}, False),
+    ],
+)
+def test_windows_of_a_warm_up_or_a_run_out_are_not_judged(params: dict[str, str], judged: bool) -> None:
+    """The window of these tests is the second hour."""
+    row, compared, flags = _run(_sim(["a", "b"], [1, 2]), _obs(["a", "b", "x"], [2, 4, 6]), **params)
+    assert row["pairs"] == len(compared) == (2 if judged else 0)
+    assert row["correlation"] == (pytest.approx(1) if judged else None)
+    assert row["bias"] == (-1.5 if judged else None)
+    assert flags == ({"unpaired_observations": 1} if judged else {}), "an earlier report still holds"
+
+
+def test_a_time_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(ValidationError, match="judge_until must come after judge_from"):
+        Validation.Params(judge_from="1h", judge_until="30min")  # type: ignore[arg-type]
