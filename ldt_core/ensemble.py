@@ -424,6 +424,8 @@ def _flags(ensemble: Ensemble, scenario: str) -> list[dict[str, Any]]:
                     (component, flag),
                     {"component": component, "name": flag, "unit": unit, "text": text, "values": []},
                 )
+                if item["values"] and value > max(item["values"]):
+                    item["text"] = text  # a text may hold its figure: the highest one speaks for all
                 item["values"].append(value)
     return list(found.values())
 

@@ -456,7 +456,7 @@ class View(ABC):
 
     @abstractmethod
     def flags(self, run: str) -> list[Flag]:
-        """Quality flags of a run, summed over replicates."""
+        """Quality flags of a run; of each the highest among its replicates."""
 
     @abstractmethod
     def publish(

@@ -192,7 +192,7 @@ class RunView(View):
 
     def flags(self, run: str) -> list[Flag]:
         return [
-            Flag(f["name"], sum(f["values"]), f["unit"], f["text"])
+            Flag(f["name"], max(f["values"]), f["unit"], f["text"])
             for f in self.record["scenarios"][run]["flags"]
         ]
 

@@ -50,7 +50,7 @@ def summarise(record: Mapping[str, Any], credits: list[str]) -> RunSummary:
         ],
         credits=credits,
         flags={
-            n: [ldt.Flag(f["name"], sum(f["values"]), f["unit"], f["text"]) for f in s["flags"]]
+            n: [ldt.Flag(f["name"], max(f["values"]), f["unit"], f["text"]) for f in s["flags"]]
             for n, s in record["scenarios"].items()
         },
         not_reproducible=record["not_reproducible"],
