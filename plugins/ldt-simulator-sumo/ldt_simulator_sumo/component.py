@@ -14,12 +14,11 @@ import numpy as np
 
 import ldt_core as ldt
 
-from . import convert, demand, detectors, files, params, ports, scenario, snapshot
-from .network import HEAVY, Network, read_crs, read_network
+from . import convert, demand, detectors, files, params, ports, scenario, snapshot, tables
+from .classes import HEAVY
+from .network import Network, read_crs, read_network
 from .outputs import EdgeData, Sums, Tail, finished, write_definitions
 from .process import Sumo as Process
-
-_STANDING = 0.1  # m/s: below, SUMO counts a vehicle as halted; it bounds the travel time of a standing jam
 
 
 class Sumo(ldt.Simulator):
@@ -51,10 +50,10 @@ class Sumo(ldt.Simulator):
         self._work: Path | None = None
         self._process: Process | None = None
         self._net: Network | None = None
-        self._begin = 0.0
+        self.begin = 0.0
         self._now = 0
         self._period: int | None = None
-        self._arrived = self._teleports_before = 0
+        self.arrived = self._teleports_before = 0
         self._snapshot: bytes | None = None
         self._vehicle_class: dict[str, str] = {}
 
@@ -106,33 +105,30 @@ class Sumo(ldt.Simulator):
             source = convert.convert(source, p.osm, cache.resolve(), context.check_cancelled)
         base = read_network(source)
         edits = scenario.plan(base, p)
-        net = self._net = scenario.apply(base, edits, self._work / "scenario.net.xml")
+        net = self._net = scenario.apply(base, edits, self.work / "scenario.net.xml")
         closed = any("allow" in edit or "disallow" in edit for edit in edits.values())
         found = self._demand(base, net, closed)
         programs = [*base.programs, *found.programs]
-        signals = scenario.write_signals(net, programs, p.signals, self._work / "signals.add.xml")
+        signals = scenario.write_signals(net, programs, p.signals, self.work / "signals.add.xml")
         self._files = [*found.additional, *([signals] if signals else [])]
-        self._routes, self._options, self._begin = found.routes, found.options, found.begin
+        self._routes, self._options, self.begin = found.routes, found.options, found.begin
         self._vehicle_class = found.classes
-        self._lengths = np.array([edge.length for edge in net.edges])
-        self._limits = np.array([edge.speed for edge in net.edges])
-        self._ids = np.array([edge.id for edge in net.edges], object)
+        self._windows = tables.Windows(net)
         self._rows = {edge.id: row for row, edge in enumerate(net.edges)}
         loops = detectors.list_loops(found.additional, net)
-        return {"network": self._network_table(net), "detectors": loops}
+        return {"network": tables.of_network(net), "detectors": loops}
 
     def _demand(self, base: Network, net: Network, closed: bool) -> files.Demands:
-        assert self._work is not None
         p, context = self.params, self.context
         if p.demand.rate is None:
             found = files.sources(p.demand)
-            files.copy(found, net, closed, p.emission_class, self._work / "demand")
+            files.copy(found, net, closed, p.emission_class, self.work / "demand")
             lost, total = len(found.unroutable), None
         else:
             rng = np.random.default_rng([context.seed, 1])
             trips = demand.generate(base, p.demand, rng)
             kept = demand.routable(net, trips)
-            path = demand.write_trips(kept, p.emission_class, self._work / "trips.rou.xml")
+            path = demand.write_trips(kept, p.emission_class, self.work / "trips.rou.xml")
             found = files.Demands([path], classes=dict(demand.CLASS_OF))
             lost, total = len(trips) - len(kept), len(trips)
         if lost:
@@ -145,41 +141,22 @@ class Sumo(ldt.Simulator):
             )
         return found
 
-    def _network_table(self, net: Network) -> ldt.Table:
-        edges = net.edges
-        names = [edge.name for edge in edges]
-        return ldt.Table(
-            {
-                "edge": [edge.id for edge in edges],
-                "name": np.array([name or "" for name in names], object),
-                "from_node": np.array([edge.from_node for edge in edges], object),
-                "to_node": np.array([edge.to_node for edge in edges], object),
-                "length": [edge.length for edge in edges],
-                "speed_limit": [edge.speed for edge in edges],
-                "lanes": [len(edge.lanes) for edge in edges],
-                "cars": [edge.allows("passenger") for edge in edges],
-                "geometry": [edge.line(net.offset) for edge in edges],
-            },
-            masks={"name": [not name for name in names]},
-        )
-
     # Running
 
     def command(self, period: int) -> list[str]:
         """SUMO's arguments for edge data of every ``period`` microseconds (without the TraCI port)."""
-        assert self._work is not None
         assert self._net is not None
         p = self.params
         heavy = sorted(t for t, c in self._vehicle_class.items() if c in HEAVY)
         self._with_heavy = bool(heavy)
         default = None if "DEFAULT_VEHTYPE" in self._vehicle_class else p.emission_class.car
-        ours = write_definitions(self._work / "edges.add.xml", period / ldt.SECOND, heavy, default)
+        ours = write_definitions(self.work / "edges.add.xml", period / ldt.SECOND, heavy, default)
         teleport = -1 if p.teleport_after is None else p.teleport_after / ldt.SECOND
         words = [
             *("--net-file", str(self._net.path)),
             *("--route-files", ",".join(map(str, self._routes))),
             *("--additional-files", ",".join(map(str, [*self._files, ours]))),
-            *("--begin", f"{self._begin:g}", "--step-length", f"{p.step_length / ldt.SECOND:g}"),
+            *("--begin", f"{self.begin:g}", "--step-length", f"{p.step_length / ldt.SECOND:g}"),
             *("--seed", str(self.context.seed % (2**31 - 1)), "--scale", f"{p.scale:g}"),
             *("--time-to-teleport", f"{teleport:g}"),
             *("--tripinfo-output", "trips.xml", "--precision", "6"),
@@ -197,31 +174,37 @@ class Sumo(ldt.Simulator):
             words += ["--save-state.rng", "--save-state.precision", "17"]
         return words
 
+    @property
+    def work(self) -> Path:
+        """The folder of this run's files. Raises ``Unsupported`` before ``initialize``."""
+        if self._work is None:
+            raise ldt.Unsupported("the simulator is not initialized", code="not initialized")
+        return self._work
+
     def _launch(self, period: int) -> None:
         """Start SUMO and bring it to the present: by its own saved state, or by running again."""
-        assert self._work is not None
         self._halt()
         self._period = period
         words = self.command(period)
         for name in ("traffic", "heavy", "emissions", "trips"):
-            (self._work / f"{name}.xml").unlink(missing_ok=True)
+            (self.work / f"{name}.xml").unlink(missing_ok=True)
         if self._snapshot is not None:
-            (self._work / "load.xml").write_bytes(self._snapshot)
+            (self.work / "load.xml").write_bytes(self._snapshot)
             words += ["--load-state", "load.xml"]
-        process = self._process = Process(words, self._work, self.context.check_cancelled)
-        self._edge_data = EdgeData(self._work, self._rows, self._with_heavy)
-        self._trip_tail = Tail(self._work / "trips.xml", "tripinfo")
+        process = self._process = Process(words, self.work, self.context.check_cancelled)
+        self._edge_data = EdgeData(self.work, self._rows, self._with_heavy)
+        self._trip_tail = Tail(self.work / "trips.xml", "tripinfo")
         self._entered_again: Sums | None = None
         if self._snapshot is not None:
             self._entered_again = snapshot.entered_on_loading(process, self._rows, self._with_heavy)
         elif self._now > 0:
-            target = self._begin + self._now / ldt.SECOND
+            target = self.begin + self._now / ldt.SECOND
             process.ask("returning to the saved instant", lambda: process.traci.simulationStep(target))
             self._edge_data.new(self._now // period)
             again = sum(1 for _ in finished(self._trip_tail))
-            if again != self._arrived:
+            if again != self.arrived:
                 raise ldt.InputError(
-                    f"running again gave {again} arrivals where the state has {self._arrived}",
+                    f"running again gave {again} arrivals where the state has {self.arrived}",
                     code="state foreign",
                     fix="resume with the same SUMO version and machine type, or run from the start",
                 )
@@ -243,12 +226,13 @@ class Sumo(ldt.Simulator):
         # Edge data comes in whole intervals: where a window does not end with one, they are made shorter.
         period = math.gcd(start, until, self._period or 0)
         if self._process is None or period != self._period:
-            if self._snapshot is None and start > 0 and self.params.state == "snapshot":
+            if self._process is not None and self.params.state == "snapshot":
+                self._teleports_before += self._count("teleports.total")
                 self._snapshot = self._save()
             self._launch(period)
         process = self._process
         assert process is not None
-        target = self._begin + until / ldt.SECOND
+        target = self.begin + until / ldt.SECOND
         process.ask("simulating", lambda: process.traci.simulationStep(target))
         self._snapshot = None
         sums = self._edge_data.new((until - start) // period)
@@ -256,60 +240,17 @@ class Sumo(ldt.Simulator):
             for name, values in self._entered_again.items():
                 sums[name] = sums[name] - values
             self._entered_again = None
-        trips = self._trips()
+        origin = self.context.instant(0), self.begin
+        trips = tables.of_trips(finished(self._trip_tail), self._vehicle_class, *origin)
         self._now = until
-        self._arrived += len(trips)
+        self.arrived += len(trips)
         time = self.context.instant(start)
-        hours = (until - start) / ldt.SECOND / 3600
         return {
-            "flow": self._flow(sums, time, hours),
-            "emissions": self._emissions(sums, time),
+            "flow": self._windows.flow(sums, time, (until - start) / ldt.SECOND),
+            "emissions": self._windows.emissions(sums, time),
             "trips": trips,
             "arrivals": self._arrivals(time),
         }
-
-    def _flow(self, sums: Sums, time: np.datetime64, hours: float) -> ldt.Table:
-        seconds, distance, entered, departed = sums["traffic"].T
-        driven = seconds > 0
-        speed = np.where(driven, distance / np.where(driven, seconds, 1.0), self._limits)
-        return ldt.Table(
-            {
-                "time": np.full(len(seconds), time),
-                "edge": self._ids,
-                "flow": (entered + departed) / hours,
-                "heavy": sums["heavy"].sum(axis=1) / hours,
-                "speed": speed,
-                "travel_time": self._lengths / np.maximum(speed, _STANDING),
-            }
-        )
-
-    def _emissions(self, sums: Sums, time: np.datetime64) -> ldt.Table:
-        co2, nox, pmx, fuel = sums["emissions"].T / 1000.0  # SUMO sums milligrams
-        return ldt.Table(
-            {
-                "time": np.full(len(co2), time),
-                "edge": self._ids,
-                "co2": co2,
-                "nox": nox,
-                "pmx": pmx,
-                "fuel": fuel,
-            }
-        )
-
-    def _trips(self) -> ldt.Table:
-        rows = list(finished(self._trip_tail))
-        micros = [round((trip.arrival - self._begin) * ldt.SECOND) for trip in rows]
-        return ldt.Table(
-            {
-                "time": np.array([self.context.instant(t) for t in micros], "datetime64[us]"),
-                "trip": np.array([trip.id for trip in rows], object),
-                "kind": np.array([self._vehicle_class.get(trip.type, "passenger") for trip in rows], object),
-                "duration": np.array([trip.duration for trip in rows], float),
-                "time_loss": np.array([trip.time_loss for trip in rows], float),
-                "depart_delay": np.array([trip.depart_delay for trip in rows], float),
-                "length": np.array([trip.length for trip in rows], float),
-            }
-        )
 
     def _arrivals(self, time: np.datetime64) -> ldt.Table:
         waiting, running = self._count("vehicles.waiting"), self._count("vehicles.running")
@@ -324,7 +265,7 @@ class Sumo(ldt.Simulator):
                 "time": [time],
                 "waiting_to_enter": [waiting],
                 "running": [running],
-                "arrived": [self._arrived],
+                "arrived": [self.arrived],
             }
         )
 
@@ -351,7 +292,7 @@ class Sumo(ldt.Simulator):
         if self.params.state == "snapshot" and self._now > 0:
             saved = self._snapshot or self._save()
             teleports += self._count("teleports.total") if self._process else 0
-        position = snapshot.Position(self._now, self._period, self._arrived, teleports)
+        position = snapshot.Position(self._now, self._period, self.arrived, teleports)
         return snapshot.pack(self._setup(), position, saved)
 
     def set_state(self, state: bytes) -> None:
@@ -359,7 +300,7 @@ class Sumo(ldt.Simulator):
         position, saved = snapshot.unpack(state, self._setup())
         self._halt()
         self._now, self._period = position.now, position.period
-        self._arrived = position.arrived
+        self.arrived = position.arrived
         self._teleports_before = position.teleports if saved is not None else 0
         self._snapshot = saved
 
@@ -367,9 +308,8 @@ class Sumo(ldt.Simulator):
         return snapshot.setup_digest(self.params, self.context.seed)
 
     def _save(self) -> bytes:
-        assert self._work is not None
         assert self._process is not None
-        process, path = self._process, self._work / "save.xml"
+        process, path = self._process, self.work / "save.xml"
         process.ask("saving its state", lambda: process.traci.simulation.saveState(str(path)))
         return path.read_bytes()
 

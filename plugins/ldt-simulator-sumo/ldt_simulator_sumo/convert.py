@@ -35,9 +35,8 @@ def utm(path: Path) -> tuple[str, str]:
             if box.valid():
                 lon, lat = (box.bottom_left.lon + box.top_right.lon) / 2, box.bottom_left.lat
             else:
-                node: Any = next(iter(osmium.FileProcessor(str(path), osmium.osm.NODE)))
-                lon, lat = node.lon, node.lat
-    except (RuntimeError, StopIteration) as error:
+                lon, lat = _first_node(path)
+    except (RuntimeError, ValueError) as error:
         raise _broken(path, error) from error
     zone = min(int((lon + 180) // 6) + 1, 60)
     south = " +south" if lat < 0 else ""
@@ -88,20 +87,30 @@ def _as_xml(path: Path, work: Path) -> Path:
     import osmium
 
     target = work / "streets.osm.xml"
+    wanted = osmium.IdTracker()
+    item: Any
     try:
-        with osmium.BackReferenceWriter(
-            str(target), ref_src=str(path), overwrite=True, remove_tags=False
-        ) as writer:
-            item: Any
-            for item in osmium.FileProcessor(str(path), osmium.osm.WAY | osmium.osm.RELATION):
-                tags = item.tags
-                if (item.is_way() and ("highway" in tags or "railway" in tags)) or (
-                    item.is_relation() and tags.get("type") == "restriction"
-                ):
-                    writer.add(item)
+        for item in osmium.FileProcessor(str(path), osmium.osm.WAY | osmium.osm.RELATION):
+            if item.is_way() and ("highway" in item.tags or "railway" in item.tags):
+                wanted.add_way(item.id)
+                wanted.add_references(item)
+            elif item.is_relation() and item.tags.get("type") == "restriction":
+                wanted.add_relation(item.id)
+        with osmium.SimpleWriter(str(target)) as writer:
+            for item in osmium.FileProcessor(str(path)).with_filter(wanted.id_filter()):
+                writer.add(item)
     except RuntimeError as error:
         raise _broken(path, error) from error
     return target
+
+
+def _first_node(path: Path) -> tuple[float, float]:
+    import osmium
+
+    node: Any
+    for node in osmium.FileProcessor(str(path), osmium.osm.NODE):
+        return node.lon, node.lat
+    raise ValueError("it holds no node")
 
 
 def _exists(path: Path) -> None:
@@ -113,7 +122,7 @@ def _exists(path: Path) -> None:
 
 def _broken(path: Path, error: Exception) -> ldt.InputError:
     return ldt.InputError(
-        f"{path.name} cannot be read as OpenStreetMap data: {error or 'it holds no node'}",
+        f"{path.name} cannot be read as OpenStreetMap data: {error}",
         code="extract broken",
         fix="download the extract again",
     )

@@ -10,8 +10,9 @@ import numpy as np
 
 import ldt_core as ldt
 
-from .network import Network, Reach
+from .network import Network
 from .params import Demand, Emissions
+from .reach import Reach
 
 _TRIES = 50
 _SHORTEST = 15.0  # metres: on a shorter edge a lorry cannot set out

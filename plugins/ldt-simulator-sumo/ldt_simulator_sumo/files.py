@@ -9,14 +9,16 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from xml.sax import SAXException, SAXParseException, handler, make_parser, xmlreader
 from xml.sax.saxutils import XMLFilterBase, XMLGenerator
 
 import ldt_core as ldt
 
-from .network import Network, Program, Reach, open_xml, read_program
+from .network import Network, Program, open_xml, read_program
 from .params import Demand, Emissions
+from .reach import Reach
 
 _WRITERS = frozenset(
     [
@@ -35,6 +37,7 @@ _WRITERS = frozenset(
         "timedEvent",
     ]
 )
+_STOPS = ("busStop", "trainStop", "containerStop", "parkingArea", "chargingStation")
 _CAR = frozenset(["private", "passenger", "hov", "evehicle", "vip", "taxi", "custom1", "custom2", "ignoring"])
 _VAN = frozenset(("delivery",))
 _TRUCK = frozenset(["truck", "trailer"])
@@ -54,6 +57,7 @@ class Demands:
     network: Path | None = None
     classes: dict[str, str] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
+    stops: dict[str, str] = field(default_factory=dict)
     unroutable: list[str] = field(default_factory=list)
     rerouted: int = 0
 
@@ -172,6 +176,8 @@ class _Rewriter(XMLFilterBase):
                 self._program = ET.Element("tlLogic", values)
             case "phase" if self._program is not None:
                 ET.SubElement(self._program, "phase", values)
+            case "busStop" | "trainStop" | "containerStop" | "parkingArea" | "chargingStation":
+                self._found.stops[values["id"]] = values.get("lane", "")
             case _ if name in _WRITERS:
                 for key in ("file", "output", "dest"):
                     if key in values and not (name == "timedEvent" and key == "file"):
@@ -232,7 +238,8 @@ class _Rewriter(XMLFilterBase):
         if vehicle_class != "ignoring":
             if vehicle_class not in self._reach:
                 self._reach[vehicle_class] = Reach(self._net, vehicle_class)
-            if not self._reach[vehicle_class].connects(source, target):
+            ways = [source, *self._stops(held), target]
+            if not all(self._reach[vehicle_class].connects(a, b) for a, b in pairwise(ways)):
                 self._found.unroutable.append(values.get("id", "?"))
                 return
         if not edges:
@@ -246,6 +253,16 @@ class _Rewriter(XMLFilterBase):
             if t != "route" and not (t == "/" and v["name"] == "route"):
                 yield t, v
         yield "/", {"name": name}
+
+    def _stops(self, held: list[tuple[str, _Attributes]]) -> Iterator[str]:
+        """The edges where a vehicle stops, in order."""
+        for tag, values in held:
+            if tag == "stop":
+                named = (values[k] for k in _STOPS if k in values)
+                lane = values.get("lane") or self._found.stops.get(next(named, ""), "")
+                edge = values.get("edge") or lane.rpartition("_")[0]
+                if edge:
+                    yield edge
 
     def _class_of(self, kind: str) -> str:
         return self._found.classes.get(kind, "passenger")

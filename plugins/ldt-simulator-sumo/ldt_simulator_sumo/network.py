@@ -6,7 +6,7 @@ import difflib
 import gzip
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,51 +16,6 @@ import numpy as np
 import shapely
 
 import ldt_core as ldt
-
-# SUMO's vehicle classes (net_file.xsd, version 1.20).
-CLASSES = frozenset(
-    [
-        "private",
-        "emergency",
-        "authority",
-        "army",
-        "vip",
-        "passenger",
-        "hov",
-        "taxi",
-        "bus",
-        "coach",
-        "delivery",
-        "truck",
-        "trailer",
-        "motorcycle",
-        "moped",
-        "bicycle",
-        "pedestrian",
-        "tram",
-        "rail_urban",
-        "rail",
-        "rail_electric",
-        "rail_fast",
-        "ship",
-        "container",
-        "cable_car",
-        "subway",
-        "aircraft",
-        "wheelchair",
-        "scooter",
-        "drone",
-        "evehicle",
-        "custom1",
-        "custom2",
-    ]
-)
-GROUPS = {
-    "cars": frozenset(["private", "passenger", "hov", "evehicle", "vip", "motorcycle", "moped"]),
-    "trucks": frozenset(["delivery", "truck", "trailer"]),
-    "buses": frozenset(["bus", "coach"]),
-}
-HEAVY = frozenset(["truck", "trailer", "bus", "coach"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,22 +137,6 @@ class Network:
 
     def by_name_sample(self) -> str:
         return next(edge.name for edge in self.edges if edge.name)
-
-
-def classes(names: Iterable[str], where: str) -> frozenset[str]:
-    """Vehicle classes from their names and those of groups. Raises ``ParamError``."""
-    found: set[str] = set()
-    for name in names:
-        if name not in CLASSES and name not in GROUPS:
-            near = difflib.get_close_matches(name, [*CLASSES, *GROUPS], n=1)
-            raise ldt.ParamError(
-                f"'{name}' is no vehicle class",
-                code="no such class",
-                where=where,
-                fix=f"did you mean '{near[0]}'?" if near else "write one of " + ", ".join(sorted(CLASSES)),
-            )
-        found |= GROUPS.get(name, frozenset((name,)))
-    return frozenset(found)
 
 
 def open_xml(path: Path) -> IO[bytes]:
@@ -330,54 +269,3 @@ def crs_of(projection: str) -> str:
         ) from error
     code = crs.to_authority(min_confidence=70)
     return ":".join(code) if code else str(crs.to_json())
-
-
-class Reach:
-    """Which edges can be reached from which by vehicles of a class."""
-
-    def __init__(self, net: Network, vehicle_class: str, closed: Sequence[str] = ()) -> None:
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        shut = set(closed)
-        usable = [e for e in net.edges if e.allows(vehicle_class) and e.id not in shut]
-        self.index = {edge.id: i for i, edge in enumerate(usable)}
-        lanes = {e.id: e.lanes for e in usable}
-        pairs = {
-            (self.index[c.source], self.index[c.target])
-            for c in net.connections
-            if c.source in lanes
-            and c.target in lanes
-            and lanes[c.source][c.source_lane].allows(vehicle_class)
-            and lanes[c.target][c.target_lane].allows(vehicle_class)
-        }
-        n = len(usable)
-        rows, columns = zip(*sorted(pairs), strict=True) if pairs else ((), ())
-        graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
-        if n:
-            _, self.component = connected_components(graph, directed=True, connection="strong")
-        else:
-            self.component = np.empty(0, np.int32)
-        self._next: dict[int, set[int]] = {}
-        for a, b in pairs:
-            ca, cb = int(self.component[a]), int(self.component[b])
-            if ca != cb:
-                self._next.setdefault(ca, set()).add(cb)
-        self._from: dict[int, set[int]] = {}
-
-    def connects(self, source: str, target: str) -> bool:
-        a, b = self.index.get(source), self.index.get(target)
-        if a is None or b is None:
-            return False
-        return int(self.component[b]) in self._reached(int(self.component[a]))
-
-    def _reached(self, component: int) -> set[int]:
-        if component not in self._from:
-            reached, todo = {component}, [component]
-            while todo:
-                for following in self._next.get(todo.pop(), ()):
-                    if following not in reached:
-                        reached.add(following)
-                        todo.append(following)
-            self._from[component] = reached
-        return self._from[component]

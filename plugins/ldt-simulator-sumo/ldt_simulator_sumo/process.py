@@ -158,7 +158,9 @@ class Sumo:
                 raise
 
     def _connect(self, port: int, cancelled: Callable[[], None]) -> Any:
-        from traci.connection import Connection  # here, since its import overlaps SUMO's own start
+        # Imported here, since that overlaps SUMO's own start.
+        from traci.connection import Connection
+        from traci.exceptions import FatalTraCIError
 
         while True:
             if self.child.poll() is not None:
@@ -170,7 +172,7 @@ class Sumo:
                 traci = Connection("127.0.0.1", port, None, None, False)
                 traci.getVersion()
                 return traci
-            except (OSError, AttributeError):
+            except (OSError, FatalTraCIError):  # not listening yet, or gone while it read its input
                 cancelled()
                 time.sleep(0.01)
 

@@ -16,7 +16,8 @@ from shapely.geometry import shape
 
 import ldt_core as ldt
 
-from .network import Edge, Lane, Network, Program, classes, open_xml
+from .classes import classes
+from .network import Edge, Lane, Network, Program, open_xml
 from .params import Close, LaneUse, Params, Signal, SpeedLimit
 
 Edits = dict[str, dict[str, str | None]]

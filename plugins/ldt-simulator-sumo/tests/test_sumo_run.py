@@ -170,8 +170,7 @@ def test_trips_that_a_closure_makes_impossible_are_counted(
 def test_a_bus_lane_keeps_cars_out(fork: Path, sumo: Make, play: Play, tmp_path: Path) -> None:
     simulator = sumo({"network": str(fork), "demand": {"rate": 60}, "lanes": [{"streets": "Main Street"}]})
     simulator.initialize({})
-    assert simulator._work is not None
-    net = read_network(simulator._work / "scenario.net.xml")
+    net = read_network(simulator.work / "scenario.net.xml")
     kerb, inner = net.by_id["main1"].lanes
     assert (kerb.allow, inner.allow) == ({"bus", "taxi"}, None)
     assert inner.allows("passenger")
