@@ -29,6 +29,7 @@ _FORMULAS = {
     "pm10": "PM₁₀",
     "pm2.5": "PM₂.₅",
 }
+_QUANTITIES = {"sound_level_a": "A-weighted sound level"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
@@ -110,7 +111,8 @@ def name_column(info: Info) -> str:
     """What to call a column: its description, else its quantity in words (``x:traffic_flow``), else itself."""
     title = clean_text(info.title)
     if title in ("", info.column, info.column.replace("_", " ")) and info.quantity:
-        title = clean_text(info.quantity.rpartition(":")[2].replace("_", " "))
+        quantity = info.quantity.rpartition(":")[2]
+        title = clean_text(_QUANTITIES.get(quantity, quantity.replace("_", " ")))
     title = " ".join(_FORMULAS.get(word.lower(), word) for word in (title or clean_text(info.ref)).split())
     return title[:1].upper() + title[1:]
 

@@ -150,6 +150,7 @@ def test_the_period_is_written_in_the_twins_zone(start: str, end: str, zone: str
     [
         ("flow", "x:traffic_flow", "Traffic flow"),
         ("flow", None, "Flow"),
+        ("flow", "x:sound_level_a", "A-weighted sound level"),
         ("co2", "x:co2_mass", "CO₂ mass"),
         ("vehicles per hour", "x:traffic_flow", "Vehicles per hour"),
         ("", None, "Traffic.flow.flow"),
