@@ -71,7 +71,9 @@ def _draw(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     marks = [list(marks_of(s, {n: float(i) for i, n in enumerate(names)})) for s in block.series]
     shown = short_instants(names, zone) if block.x.kind == "instant" else names
     room = (width - 90) / max(1, len(names))
-    if block.mark != "line" and (max(map(len, shown)) * LETTER > room - 4 or room < 12 * len(block.series)):
+    if block.mark == "dot" or (
+        block.mark == "bar" and (max(map(len, shown)) * LETTER > room - 4 or room < 12 * len(block.series))
+    ):
         return _rows(block, width, shown, marks)
     return _columns(block, width, shown, marks)
 
@@ -111,7 +113,7 @@ def _plane(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     """Lines or dots over numbers or time."""
     marks = [marks_of(s, None, block.x) for s in block.series]
     ends = block.mark == "line" and 1 < len(marks) <= 5 and width == WIDE
-    right = 12.0 + (min(130, max(len(s.name) for s in block.series) * LETTER) + 8 if ends else 8)
+    right = 12.0 + (min(180.0, max(len(s.name) for s in block.series) * 7.6) + 8 if ends else 8)
     plot = _Upright(block, width, marks, right)
     places = [m.x for s in marks for m in s if m]
     first, last = min(places), max(places)
@@ -197,7 +199,7 @@ def _end_labels(finals: list[tuple[float, str, str]], plot: _Upright) -> list[Ma
     for y, name, colour in sorted(finals):
         lowest = max(y - over, lowest + 15)
         parts.append(
-            tag("text", shorten(name, 20), x=plot.right + 8, y=lowest + 4, fill=colour, class_="end")
+            tag("text", shorten(name, 23), x=plot.right + 8, y=lowest + 4, fill=colour, class_="end")
         )
     return parts
 

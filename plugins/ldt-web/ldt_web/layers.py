@@ -137,7 +137,7 @@ def _classes(
     else:
         classes = np.searchsorted(np.array(layer.scale.breaks), values, side="right").astype(np.int64)
         classes[np.isnan(values)] = gone
-        rest = "no value"
+        rest = "no value drawn" if layer.scale.kind == "diverging" else "no value"
     if (classes == gone).any():
         looks.append(Look(rest, MISSING, 0.0, "none", "1 3"))
     return looks, classes

@@ -39,9 +39,9 @@ def make_legend(places: Places) -> Legend:
         style = style_of(places, index)
         if layer.geometry == "line":
             style = {k: v for k, v in style.items() if k != "stroke_linecap"}
-            mark = tag("path", d="M1 9h32", fill="none", **_unscaled(style))
+            mark = tag("path", d="M1 9h32", fill="none", **unscaled(style))
         elif layer.geometry == "polygon":
-            mark = tag("path", d="M2 2h30v14h-30z", **style) + _swatch_lines(places, index)
+            mark = tag("path", d="M2 2h30v14h-30z", **unscaled(style)) + _swatch_lines(places, index)
         else:
             shape = index if not places.measured and layer.scale else 0
             mark = tag("path", d=marker(shape, 3 + 6 * look.weight), transform="translate(17 9)", **style)
@@ -51,9 +51,10 @@ def make_legend(places: Places) -> Legend:
     return Legend(layer.title, write_unit(layer.unit), entries)
 
 
-def _unscaled(style: dict[str, object]) -> dict[str, object]:
+def unscaled(style: dict[str, object]) -> dict[str, object]:
     plain = dict(style)
-    plain["stroke_width"] = float(str(style["stroke_width"])) / UNITS
+    if style.get("stroke_width"):
+        plain["stroke_width"] = float(str(style["stroke_width"])) / UNITS
     if style.get("stroke_dasharray"):
         plain["stroke_dasharray"] = " ".join(
             short(float(d) / UNITS) for d in str(style["stroke_dasharray"]).split()

@@ -41,6 +41,13 @@ def style_of(places: Places, index: int) -> dict[str, object]:
             "stroke_dasharray": " ".join(short(float(d) * UNITS) for d in dash.split()) if dash else None,
             "stroke_linecap": "butt" if dash else None,
         }
+    if is_missing(places, index):
+        return {
+            "fill": "#fff",
+            "stroke": look.colour,
+            "stroke_width": 1.0 * UNITS,
+            "stroke_dasharray": f"{2 * UNITS}",
+        }
     return {"fill": look.colour}
 
 

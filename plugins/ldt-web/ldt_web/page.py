@@ -72,8 +72,11 @@ def render_page(scenes: Sequence[SceneBundle], record: RunSummary) -> str:
     titles = {name: runs[name] for name in dict.fromkeys(order)}
     titles |= {r.name: r.title or r.name for r in record.scenarios}
     shared = Shared()
-    sections = [_section(i, b, titles, record, shared) for i, b in enumerate(bundles)]
+    sections = [
+        _section(i, b, _name(bundles, i, record), titles, record, shared) for i, b in enumerate(bundles)
+    ]
     kpis = _kpis(bundles)
+    findings, others = _findings(sections)
     style, script = _asset("page.css"), _asset("page.js")
     return _template().render(
         record=record,
@@ -81,6 +84,8 @@ def render_page(scenes: Sequence[SceneBundle], record: RunSummary) -> str:
         created=write_instant(record.created, record.zone) if record.created else "",
         duration=write_duration(record.duration) if record.duration is not None else "",
         sections=sections,
+        findings=findings,
+        others=others,
         cards=[make_card(k, titles) for k in kpis],
         runs=list(titles.values()),
         changes=_changes(record, bundles, kpis, titles),
@@ -124,8 +129,27 @@ def _template() -> jinja2.Template:
     return world.get_template("page.html.j2")
 
 
+def _findings(sections: Sequence[Section]) -> tuple[list[Shown], list[Shown]]:
+    """What is told at the top, and what waits there to be unfolded: changes first, where there are any."""
+    every = [shown for section in sections for group in section.groups for shown in group]
+    changes = [s for s in every if isinstance(s.block, MapBlock) and s.block.compared_with is not None]
+    first = changes or every[:8]
+    return first, [s for s in every if s not in first]
+
+
+def _name(scenes: Sequence[SceneBundle], index: int, record: RunSummary) -> str:
+    """The heading of a scene; by what it holds where its title only repeats that of the page."""
+    scene = scenes[index].scene
+    if scene.title and scene.title not in (record.title, record.goal):
+        return scene.title
+    kinds = {block.kind for block in scene.blocks}
+    return next(
+        (t for k, t in (("kpi", "Results"), ("map", "Maps"), ("chart", "Charts")) if k in kinds), "Details"
+    )
+
+
 def _section(
-    index: int, bundle: SceneBundle, titles: dict[str, str], record: RunSummary, shared: Shared
+    index: int, bundle: SceneBundle, title: str, titles: dict[str, str], record: RunSummary, shared: Shared
 ) -> Section:
     scene = bundle.scene
     zone = scene.time.zone if scene.time else record.zone
@@ -136,7 +160,7 @@ def _section(
         group = sorted(members, key=lambda m: isinstance(m[1], MapBlock) and m[1].compared_with is not None)
         single = sum(isinstance(b, MapBlock) and b.compared_with is None for _, b in group) < 2
         groups.append([_shown(f"s{index}b{i}", b, bundle, titles, zone, shared, single) for i, b in group])
-    return Section(f"scene-{index}", scene.title, groups)
+    return Section(f"scene-{index}", title, groups)
 
 
 def _turns(blocks: Sequence[AnyBlock]) -> Any:
@@ -242,7 +266,15 @@ def _gather(bundles: Sequence[SceneBundle], what: str) -> list[str]:
                 found.extend(
                     [", ".join(filter(None, (ref.attribution, ref.licence)))] if ref.attribution else []
                 )
-    return list(dict.fromkeys(filter(None, found)))
+    unique = list(dict.fromkeys(filter(None, found)))
+    return [text for text in unique if not _is_made_of(text, [u for u in unique if u != text])]
+
+
+def _is_made_of(text: str, others: Sequence[str]) -> bool:
+    """Whether ``text`` only strings together what ``others`` say."""
+    for other in sorted(others, key=len, reverse=True):
+        text = text.replace(other, "")
+    return not text.strip(" .;,")
 
 
 __all__ = ["RunSummary", "SceneBundle", "render_page", "write_policy", "write_unit"]

@@ -99,7 +99,7 @@ def test_all_can_be_read_without_a_script(visit):
     assert "Mean trip duration" in text
     assert "Station street carries most cars." in text
     assert page.locator("svg.map").first.is_visible()
-    page.locator("summary").first.click()
+    page.locator("details.behind summary").first.click()
     assert page.locator("details[open] table").first.is_visible()
 
 

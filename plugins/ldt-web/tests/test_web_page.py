@@ -141,15 +141,33 @@ def test_what_is_distinguishable_comes_first(made):
     assert [line.kpi for line in sum_up([air, trip], "closed")] == ["Mean trip duration", "Exposure to NO₂"]
 
 
-def test_findings_come_before_pictures(page):
-    finding = page.index("Station street carries most cars.")
-    assert page.index("What the pictures show") < finding < page.index('role="img"')
+def test_findings_come_before_pictures_and_changes_first(page, document):
+    first, rest = document.all("ul", class_="findings")
+    assert first.words.startswith("What changes: ")
+    assert "Station street carries most cars." in rest.text
+    assert page.index("What the pictures show") < page.index('role="img"')
+
+
+def test_a_scene_that_only_repeats_the_title_is_named_by_what_it_holds(made):
+    bundles = [made.bundle([b], title="Old town") for b in (made.kpi_block(), made.map(), made.chart())]
+    document = made.read_html(render_page(bundles, made.record()))
+    assert [e.words for e in document.all("h2")][1:4] == ["Results", "Maps", "Charts"]
+
+
+def test_notices_that_string_others_together_are_said_once(made):
+    blocks = [
+        made.map(id=f"m{i}", synthetic=[text])
+        for i, text in enumerate(["One.", "Two.", "Two. One.", "One more."])
+    ]
+    document = made.read_html(render_page([made.bundle(blocks)], made.record()))
+    (notice,) = [e for e in document.all("div") if e.attrs.get("aria-label") == "Synthetic data"]
+    assert notice.words.endswith("One.Two.One more.")
 
 
 def test_synthetic_data_is_said_at_the_top_and_at_the_picture(document, made):
     notes = [e for e in document.all("div") if e.attrs.get("aria-label") == "Synthetic data"]
     assert made.SYNTHETIC in notes[0].text
-    assert sum(made.SYNTHETIC in e.text for e in document.all("p", class_="made-up")) == 3 + 1
+    assert sum(made.SYNTHETIC in e.text for e in document.all("details", class_="made-up")) == 3 + 1
 
 
 def test_provenance_is_complete(document, made):
