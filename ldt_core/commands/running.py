@@ -144,18 +144,27 @@ def _summary(done: OpenRun) -> None:
     )
     for name in record["not_reproducible"]:
         print(f"not reproducible: {name} (its source says no version)")
-    for name, scenario in record["scenarios"].items():
-        for flag in scenario["flags"]:
-            if any(flag["values"]):
-                print(f"  {name}, {flag['component']}: {flag['text']} ({_list(flag['values'])} by replicate)")
+    for line in _flag_lines(record):
+        print(f"  {line}")
     if record["kpis"]:
         print()
         print_comparison(record, list(record["scenarios"]))
     print(f"\nrun {_shown(done.folder)}")
 
 
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{v:g}" for v in values)
+def _flag_lines(record: dict[str, Any]) -> list[str]:
+    """One line per quality flag; what is the same in every scenario is said once."""
+    found: dict[tuple[str, str, tuple[float, ...]], list[str]] = {}
+    for name, scenario in record["scenarios"].items():
+        for flag in scenario["flags"]:
+            if any(flag["values"]):
+                found.setdefault((flag["component"], flag["text"], tuple(flag["values"])), []).append(name)
+    lines = []
+    for (component, text, values), names in found.items():
+        where = "" if len(names) == len(record["scenarios"]) else f"{', '.join(names)}, "
+        many = f" (by replicate {', '.join(f'{v:g}' for v in values)})" if len(set(values)) > 1 else ""
+        lines.append(f"{where}{component}: {text}{many}")
+    return lines
 
 
 def _shown(path: Path) -> str:
