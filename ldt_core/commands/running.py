@@ -162,7 +162,10 @@ def _flag_lines(record: dict[str, Any]) -> list[str]:
     lines = []
     for (component, text, values), names in found.items():
         where = "" if len(names) == len(record["scenarios"]) else f"{', '.join(names)}, "
-        many = f" (by replicate {', '.join(f'{v:g}' for v in values)})" if len(set(values)) > 1 else ""
+        if len(set(values)) > 1:
+            many = f" (by replicate {', '.join(f'{v:g}' for v in values)})"
+        else:
+            many = "" if f"{values[0]:g}" in text else f" ({values[0]:g})"
         lines.append(f"{where}{component}: {text}{many}")
     return lines
 
