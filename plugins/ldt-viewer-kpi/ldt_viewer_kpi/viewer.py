@@ -93,9 +93,8 @@ class KpiViewer(ldt.Viewer):
         if valued:
             finding = sum_up(kpis, runs)
             count = sum(all(v.value is not None for v in k.values) for k in kpis)
-            whole = (
-                f"{count} of {len(kpis)} KPIs have a value in {'each run' if len(runs) > 1 else 'the run'}"
-            )
+            have = "KPI has" if len(kpis) == 1 else "KPIs have"
+            whole = f"{count} of {len(kpis)} {have} a value in {'each run' if len(runs) > 1 else 'the run'}"
         else:
             finding = whole = f"There is nothing to show: none of {len(kpis)} KPIs has a value in any run"
         blocks: list[AnyBlock] = [
@@ -244,6 +243,7 @@ def _list_flags(runs: Mapping[str, str], view: ldt.View) -> list[AnyBlock]:
     finding = f"Components raised {count} quality flag{'' if count == 1 else 's'}"
     if len(runs) > 1:
         finding += f", {len(uneven) or 'none'} of which differ{'s' if len(uneven) == 1 else ''} between runs"
+    finding += ", the first" if (len(uneven) or count) > 1 else ""
     first = clean_text(str((uneven or figures.rows)[0][1]), 160)
     return [TableBlock(id="flags", title="Quality flags", finding=f"{finding}: {first}", alternative=figures)]
 
