@@ -1,8 +1,8 @@
 """A simulator's state as bytes: a header that says whose it is, and SUMO's own saved state if asked for.
 
-SUMO's saved state restores vehicles, signals and random numbers, but not all: measured with 1.28, a
-vehicle inside a junction may choose another speed for some seconds, the travel times that rerouting
-drivers have learnt are lost, and vehicles on an edge are counted as entering it again (corrected here).
+SUMO's saved state restores vehicles, signals and random numbers, but not all: with 1.28, vehicles inside
+a junction may choose another speed for some seconds, mesoscopic queues may discharge otherwise, learnt
+travel times can be lost, and vehicles on an edge are counted as entering it again (corrected here).
 So the default state holds the position alone and SUMO runs again up to it, which gives the same bits.
 """
 
