@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +28,7 @@ from .charts import draw_chart
 from .figures import lay_out
 from .kpis import Line, make_card, sum_up
 from .maps import Shared, draw_map
-from .words import write_duration, write_instant, write_period, write_unit
+from .words import write_amount, write_duration, write_instant, write_period
 
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/webp", "image/svg+xml"})
 
@@ -239,16 +240,22 @@ def _changes(
     return changes
 
 
-def _flags(record: RunSummary, titles: dict[str, str]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Quality flags by sentence, each with its value in every scenario that raised it."""
-    from .words import write_amount
-
-    found: dict[str, list[tuple[str, str]]] = {}
+def _flags(record: RunSummary, titles: dict[str, str]) -> list[tuple[str, str]]:
+    """Quality flags by sentence, each with the scenarios that raised it and the value in each."""
+    found: dict[str, dict[str, str]] = {}
     for run, flags in record.flags.items():
         for flag in flags:
-            value = write_amount(flag.value, flag.unit)
-            found.setdefault(flag.text or flag.name, []).append((titles.get(run, run), value))
-    return list(found.items())
+            found.setdefault(flag.text or flag.name, {})[titles.get(run, run)] = write_amount(
+                flag.value, flag.unit
+            )
+    told = []
+    for text, values in found.items():
+        alike = len(values) == len(titles) and len(set(values.values())) == 1
+        shown = {"every scenario": next(iter(values.values()))} if alike else values
+        # A sentence that holds its number already is not followed by it again.
+        said = {v for v in shown.values() if set(re.findall(r"[^\s,;]+", text)) & {v, v.split("\u202f")[0]}}
+        told.append((text, ", ".join(run if v in said else f"{v} in {run}" for run, v in shown.items())))
+    return told
 
 
 def _gather(bundles: Sequence[SceneBundle], what: str) -> list[str]:
@@ -275,6 +282,3 @@ def _is_made_of(text: str, others: Sequence[str]) -> bool:
     for other in sorted(others, key=len, reverse=True):
         text = text.replace(other, "")
     return not text.strip(" .;,")
-
-
-__all__ = ["RunSummary", "SceneBundle", "render_page", "write_policy", "write_unit"]

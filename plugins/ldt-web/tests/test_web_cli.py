@@ -88,4 +88,4 @@ def test_the_record_of_a_run_is_put_into_words():
     for words in ("Calm?", "Council", "Today", "As it is.", "Vehicles were moved on", "A credit", "weather", "SUMO",
                   "ldt-simulator-sumo 0.1.0", "3.5 seconds", "07:00 to 09:00 (Europe/Rome)"):  # fmt: skip
         assert words in page
-    assert summary.flags["base"][0].value == 3
+    assert summary.flags["base"][0].value == 2

@@ -177,6 +177,23 @@ def test_provenance_is_complete(document, made):
         assert words in text
 
 
+def test_quality_flags_say_how_often_and_where(made):
+    flags = {
+        "base": [
+            ldt.Flag("a", 3, "1", "vehicles were moved on"),
+            ldt.Flag("b", 5, "1", "5 roofs were guessed"),
+        ],
+        "closed": [
+            ldt.Flag("a", 8, "1", "vehicles were moved on"),
+            ldt.Flag("b", 5, "1", "5 roofs were guessed"),
+        ],
+    }
+    (told,) = made.read_html(render_page([], made.record(flags=flags))).all("ul", class_="flags")
+    assert told.words == (
+        "vehicles were moved on (3 in Today, 8 in Station street closed) 5 roofs were guessed (every scenario)"
+    )
+
+
 def test_what_cannot_be_repeated_is_said(made):
     page = render_page(
         [made.bundle([])], made.record(not_reproducible=["weather: the service states no version"])
