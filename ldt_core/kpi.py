@@ -36,11 +36,36 @@ OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
 CONFIDENCE = 0.95
 # Student's t, two-sided 95 %, for 1 to 30 degrees of freedom: loading scipy takes 0.2 s.
 _STUDENT = (
-    12.7062047362, 4.30265272975, 3.18244630528, 2.7764451052, 2.57058183564, 2.44691185114,
-    2.36462425159, 2.3060041352, 2.2621571628, 2.22813885199, 2.20098516009, 2.17881282967,
-    2.16036865646, 2.14478668792, 2.13144954556, 2.11990529922, 2.10981557783, 2.10092204024,
-    2.09302405441, 2.08596344727, 2.07961384473, 2.0738730679, 2.06865761042, 2.06389856163,
-    2.05953855275, 2.05552943864, 2.05183051648, 2.0484071418, 2.04522964213, 2.0422724563,
+    12.7062047362,
+    4.30265272975,
+    3.18244630528,
+    2.7764451052,
+    2.57058183564,
+    2.44691185114,
+    2.36462425159,
+    2.3060041352,
+    2.2621571628,
+    2.22813885199,
+    2.20098516009,
+    2.17881282967,
+    2.16036865646,
+    2.14478668792,
+    2.13144954556,
+    2.11990529922,
+    2.10981557783,
+    2.10092204024,
+    2.09302405441,
+    2.08596344727,
+    2.07961384473,
+    2.0738730679,
+    2.06865761042,
+    2.06389856163,
+    2.05953855275,
+    2.05552943864,
+    2.05183051648,
+    2.0484071418,
+    2.04522964213,
+    2.0422724563,
 )
 TOO_FEW = "too few to tell"
 SAME = "same in every replicate"
@@ -113,11 +138,16 @@ def evaluate(
     weight: Recording | None = None,
     weight_column: str | None = None,
     baseline: Recording | None = None,
+    attributes: Mapping[str, Recording] | None = None,
 ) -> float | None:
-    """The KPI's value in its unit; None where there is nothing to reduce."""
+    """The KPI's value in its unit; None where there is nothing to reduce.
+
+    ``attributes`` holds the recordings of what ``where`` names and the port lacks, joined by id.
+    """
     spec = recording.port.columns[column]
-    block = _block(kpi, column, recording, weight, weight_column)
-    other = _block(kpi, column, baseline, weight, weight_column) if baseline is not None else None
+    more = attributes or {}
+    block = _block(kpi, column, recording, weight, weight_column, more)
+    other = _block(kpi, column, baseline, weight, weight_column, more) if baseline is not None else None
     counted = any(how in ("share", "duration") for how in kpi.reduce.values())
     if not counted and other is None:
         _select(kpi, block)
@@ -154,6 +184,7 @@ def _block(
     recording: Recording,
     weight: Recording | None,
     weight_column: str | None,
+    attributes: Mapping[str, Recording],
 ) -> _Block:
     names = dict.fromkeys([column, *(name for name, _, _ in kpi.where)])
     port = recording.port
@@ -177,6 +208,9 @@ def _block(
         ids, rows = align(tables, port)
     values, present = {}, np.ones((len(tables), len(ids)), bool)
     for name in names:
+        if name not in port.columns:
+            values[name] = np.tile(_attribute(attributes[name], name, ids), (len(tables), 1))
+            continue
         kind = port.columns[name].kind
         if kind in ("number", "integer", "boolean"):
             values[name], there = stack(tables, name, rows, len(ids))
@@ -184,6 +218,16 @@ def _block(
         else:
             values[name] = _texts(tables, name, rows, len(ids))
     return _Block(values, present, ids, lengths, _weights(ids, weight, weight_column, kpi))
+
+
+def _attribute(recording: Recording, name: str, ids: NDArray[Any]) -> NDArray[Any]:
+    """One value per id; None where the attribute's table does not know it."""
+    table = recording.table
+    present = ~table.mask(name)
+    known = dict(zip(table[recording.port.id or ""][present], table[name][present], strict=True))
+    found = np.empty(len(ids), object)
+    found[:] = [known.get(i) for i in ids]
+    return found
 
 
 def _texts(tables: list[Any], name: str, rows: Any, count: int) -> NDArray[Any]:
@@ -214,7 +258,13 @@ def _weights(
 def _holds(kpi: KpiDefinition, block: _Block) -> NDArray[np.bool_]:
     held = np.ones_like(block.present)
     for name, sign, value in kpi.where:
-        held &= OPERATORS[sign](block.values[name], value)
+        values = block.values[name]
+        if values.dtype == object:
+            known = values != None  # noqa: E711 - element by element
+            held &= known
+            held[known] &= OPERATORS[sign](values[known], value).astype(bool)
+        else:
+            held &= OPERATORS[sign](values, value)
     return held
 
 

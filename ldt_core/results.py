@@ -10,7 +10,7 @@ from .kpi import Change, change, evaluate, result_unit
 from .store import Entry
 from .tables import Port, Recording
 from .twin import KpiDefinition, Ref, Twin
-from .wanted import value_column
+from .wanted import attribute_port, value_column
 
 if TYPE_CHECKING:
     from . import scene
@@ -98,6 +98,8 @@ def _value(
         refs.append((scenario, kpi.weight))
     if kpi.against is not None:
         refs.append((ensemble.scenarios[0], kpi.of))
+    attributes = _attributes(ensemble, kpi, scenario)
+    refs += [(scenario, r) for r in attributes.values()]
     used = [recordings.entry(s, r.component, replicate).digests[f"{r.component}.{r.port}"] for s, r in refs]
     store = ensemble.store
     key = store.key({"kpi": digest, "inputs": used, "engine": 1})
@@ -114,9 +116,18 @@ def _value(
         weight=weight,
         weight_column=value_column(kpi.weight, weight.port, place) if kpi.weight and weight else None,
         baseline=recordings.get(ensemble.scenarios[0], kpi.of, replicate) if kpi.against else None,
+        attributes={n: recordings.get(scenario, r, replicate) for n, r in attributes.items()},
     )
     store.put(key, {}, {"value": value}, owner=f"kpi of {kpi.of}")
     return value, key
+
+
+def _attributes(ensemble: Ensemble, kpi: KpiDefinition, scenario: str) -> dict[str, Ref]:
+    """Where the columns stand that ``where`` names and the KPI's own port lacks."""
+    outputs = {n: node.outputs for n, node in ensemble.plans[scenario].nodes.items()}
+    own = outputs[kpi.of.component][kpi.of.port].columns
+    found = {n: attribute_port(outputs, kpi.of, n) for n, _, _ in kpi.where if n not in own}
+    return {n: r for n, r in found.items() if r is not None}
 
 
 def _plain(found: Change) -> dict[str, Any]:

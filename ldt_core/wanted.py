@@ -62,8 +62,13 @@ def _kpi_refs(
 ) -> list[str]:
     port = resolve(kpi.of, outputs, place)
     column = value_column(kpi.of, port, place)
+    attributes = []
     for name, _, _ in kpi.where:
         if name not in port.columns:
+            owner = attribute_port(outputs, kpi.of, name)
+            if owner is not None:
+                attributes.append(f"{owner.component}.{owner.port}")
+                continue
             raise e.WiringError(
                 f"where: {kpi.of.component}.{kpi.of.port} has no column '{name}'",
                 code="unresolved reference",
@@ -75,7 +80,15 @@ def _kpi_refs(
     except e.WiringError as exc:
         exc.where = exc.where or place
         raise
-    refs = [f"{kpi.of.component}.{kpi.of.port}"]
+    refs = [f"{kpi.of.component}.{kpi.of.port}", *attributes]
+    for word in ("at", "over_space"):
+        if getattr(kpi, word) is not None:
+            raise e.WiringError(
+                f"{word}: of a KPI is not in this version",
+                code="not in this version",
+                where=place,
+                fix="put a model between that takes the values to those places",
+            )
     if kpi.weight is not None:
         weight = resolve(kpi.weight, outputs, place)
         value_column(kpi.weight, weight, place)
@@ -88,6 +101,18 @@ def _kpi_refs(
             )
         refs.append(f"{kpi.weight.component}.{kpi.weight.port}")
     return refs
+
+
+def attribute_port(outputs: Mapping[str, Mapping[str, AnyPort]], of: Ref, column: str) -> Ref | None:
+    """The port of the same component that gives ``column`` of the same entities at the start.
+
+    So ``where: name == 'Kaivokatu'`` works on flows per edge, whose names stand in the network.
+    """
+    entity = outputs[of.component][of.port].entity
+    for name, port in outputs[of.component].items():
+        if entity is not None and port.entity == entity and port.at == "start" and column in port.columns:
+            return Ref(of.component, name, column)
+    return None
 
 
 def resolve(ref: Ref, outputs: Mapping[str, Mapping[str, AnyPort]], place: str) -> Port:
