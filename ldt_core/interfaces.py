@@ -431,8 +431,8 @@ class View(ABC):
 
     @abstractmethod
     def values(self, ref: str, run: str, time: str = "mean") -> Table:
-        """One row per entity: the id column, ``value`` reduced over time (mean, sum, min, max, last)
-        and averaged over replicates, and ``low``, ``high`` of the replicates."""
+        """One row per entity: the id column, ``value`` reduced over time (mean, sum, min, max,
+        last, or energetic for levels in dB) and averaged over replicates, and ``low``, ``high`` of the replicates."""
 
     @abstractmethod
     def paired(self, ref: str, run: str, time: str = "mean") -> Table:
@@ -440,7 +440,10 @@ class View(ABC):
 
     @abstractmethod
     def series(self, ref: str, run: str, space: str = "mean") -> Table:
-        """One row per window: ``time``, ``value``, ``low``, ``high`` over the replicates."""
+        """One row per window: ``time``, ``value``, ``low``, ``high`` over the replicates.
+
+        ``space`` is mean, sum, min, max, or energetic for levels in dB.
+        """
 
     @abstractmethod
     def places(self, ref: str, run: str | None = None) -> Table:

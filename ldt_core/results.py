@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from .ensemble import Ensemble, definition_digest
 from .kpi import Change, change, evaluate, result_unit
 from .store import Entry
-from .tables import Port, Recording
+from .tables import GridPort, Port, Recording
 from .twin import KpiDefinition, Ref, Twin
 from .wanted import attribute_port, value_column
+from .wiring import Plan
 
 if TYPE_CHECKING:
     from . import scene
@@ -65,7 +66,8 @@ def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefi
         "values": values,
         "inputs": inputs,
         "changes": changes,
-        "synthetic": synthetic_of(ensemble.plans[ensemble.scenarios[0]], kpi.of.component),
+        "credits": credits_of(ensemble.plans[ensemble.scenarios[0]], kpi.of, kpi.weight),
+        "synthetic": synthetic_of(ensemble.plans[ensemble.scenarios[0]], kpi.of, kpi.weight),
     }
 
 
@@ -143,7 +145,7 @@ def _plain(found: Change) -> dict[str, Any]:
     }
 
 
-def ancestors(plan: Any, component: str) -> list[str]:
+def ancestors(plan: Plan, component: str) -> list[str]:
     """The component and all that it reads from, directly or not, in the order of the twin file."""
     found = {component}
     while True:
@@ -153,29 +155,29 @@ def ancestors(plan: Any, component: str) -> list[str]:
         found |= more
 
 
-def _said(plan: Any, component: str, attribute: str) -> list[str]:
-    said: dict[str, None] = {}
-    for name in ancestors(plan, component):
-        for port in plan.nodes[name].outputs.values():
-            text = getattr(port, attribute)
-            if text:
-                said[text] = None
-    return list(said)
+def lineage(plan: Plan, ref: Ref) -> list[Port | GridPort]:
+    """The port that ``ref`` names and all that it was computed from, nearest first."""
+    found: dict[tuple[str, str], None] = {}
+    waiting = [(ref.component, ref.port)]
+    while waiting:
+        here = waiting.pop(0)
+        if here not in found:
+            found[here] = None
+            waiting += [(w.source, w.port) for w in plan.wires if w.target == here[0]]
+    return [plan.nodes[component].outputs[port] for component, port in found]
 
 
-def synthetic_of(plan: Any, component: str) -> list[str]:
-    """What was made up among all that the component was computed from."""
-    return _said(plan, component, "synthetic")
+def synthetic_of(plan: Plan, *refs: Ref | None) -> list[str]:
+    """What was made up among all that these ports were computed from."""
+    ports = [p for ref in refs if ref is not None for p in lineage(plan, ref)]
+    return list(dict.fromkeys(p.synthetic for p in ports if p.synthetic))
 
 
-def credits_of(plan: Any, component: str) -> list[str]:
-    """Attribution and licence of all data that the component was computed from."""
-    said: dict[str, None] = {}
-    for name in ancestors(plan, component):
-        for port in plan.nodes[name].outputs.values():
-            if port.attribution or port.licence:
-                said[", ".join(x for x in (port.attribution, port.licence) if x)] = None
-    return list(said)
+def credits_of(plan: Plan, *refs: Ref | None) -> list[str]:
+    """Attribution and licence of all data that these ports were computed from."""
+    ports = [p for ref in refs if ref is not None for p in lineage(plan, ref)]
+    said = [", ".join(x for x in (p.attribution, p.licence) if x) for p in ports]
+    return list(dict.fromkeys(s for s in said if s))
 
 
 def judged_kpis(record: Mapping[str, Any], runs: Sequence[str]) -> list[scene.Kpi]:
@@ -217,6 +219,7 @@ def judged_kpis(record: Mapping[str, Any], runs: Sequence[str]) -> list[scene.Kp
                 better=kpi["better"],
                 target=kpi["target"],
                 values=values,
+                credits=kpi["credits"],
                 synthetic=kpi["synthetic"],
             )
         )
@@ -229,7 +232,7 @@ def _met(value: float | None, target: float | None, better: str | None) -> bool 
     return value <= target if better == "lower" else value >= target
 
 
-def place_port(twin: Twin, plan: Any, ref: Ref) -> Ref | None:
+def place_port(twin: Twin, plan: Plan, ref: Ref) -> Ref | None:
     """The port that carries the geometry of the entities that ``ref`` speaks of."""
     port = plan.nodes[ref.component].outputs[ref.port]
     if not isinstance(port, Port) or port.entity is None:

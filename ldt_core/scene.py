@@ -40,7 +40,7 @@ class Figures(Part):
     more: int = Field(0, description="rows left out here; the data reference holds them all")
 
 
-class Field_(Part):
+class DataField(Part):
     """One column of referenced data."""
 
     name: str
@@ -59,7 +59,7 @@ class DataRef(Part):
     rows: int
     crs: str | None = None
     bounds: tuple[float, float, float, float] | None = None
-    fields: list[Field_] = []
+    fields: list[DataField] = []
     licence: str | None = None
     attribution: str | None = None
     synthetic: str | None = None
@@ -105,6 +105,7 @@ class Kpi(Part):
     better: Literal["lower", "higher"] | None = None
     target: float | None = None
     values: list[KpiValue]
+    credits: list[str] = []
     synthetic: list[str] = []
 
 

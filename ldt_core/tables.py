@@ -535,6 +535,83 @@ def check(data: Table | Grid, port: Port | GridPort, where: str) -> Table | Grid
     return Table._of(columns, masks, len(data))
 
 
+class Checker:
+    """``check`` for one port, window after window.
+
+    A text or geometry column that is the same object as in the window before was read then and is
+    not read again; a table that fits as it stands comes back itself.
+    """
+
+    __slots__ = ("_columns", "_seen", "_zeros", "port", "where")
+
+    def __init__(self, port: Port | GridPort, where: str) -> None:
+        self.port, self.where = port, where
+        self._columns = [(n, c, c.dtype, c.kind, _finite(c.range)) for n, c in port.columns.items()]
+        self._seen: dict[str, NDArray[Any]] = {}
+        self._zeros = np.zeros(0)
+
+    def __call__(self, data: Table | Grid) -> Table | Grid:
+        if type(data) is not Table or type(self.port) is not Port:
+            return check(data, self.port, self.where)
+        columns, masks, changed = data._columns, data._masks, False
+        for name, column, dtype, kind, range in self._columns:
+            values = columns.get(name)
+            if values is None:
+                return check(data, self.port, self.where)
+            mask = masks.get(name) if masks else None
+            if mask is None and values.dtype == dtype and self._fits(name, values, kind, range):
+                continue
+            new, missing = _checked(values, mask, column, f"{self.where}.{name}")
+            if missing is None and kind in ("text", "geometry"):
+                self._seen[name] = values
+            if new is values and missing is mask:
+                continue
+            if not changed:
+                columns, masks, changed = dict(columns), dict(masks), True
+            columns[name] = new
+            masks.pop(name, None)
+            if missing is not None and column.nulls:
+                masks[name] = _frozen(missing)
+        if len(columns) != len(self._columns):
+            names = self.port.columns
+            return Table._of(
+                {n: columns[n] for n in names}, {n: m for n, m in masks.items() if n in names}, len(data)
+            )
+        return Table._of(columns, masks, len(data)) if changed else data
+
+    def _fits(self, name: str, values: NDArray[Any], kind: Kind, range: tuple[float, float] | None) -> bool:
+        """Whether a column without missing marks is beyond doubt; what is not is looked at closely."""
+        if kind == "number":
+            if range is not None:
+                return not len(values) or (
+                    float(np.minimum.reduce(values)) >= range[0]
+                    and float(np.maximum.reduce(values)) <= range[1]
+                )
+            if len(self._zeros) != len(values):
+                self._zeros = np.zeros(len(values))
+            try:  # one pass, where isfinite().all() takes two: 0 * NaN and 0 * infinity are NaN
+                return float(values.dot(self._zeros)) == 0.0
+            except RuntimeWarning:
+                return False
+        if kind == "instant":
+            return not len(values) or int(np.minimum.reduce(values.view(np.int64))) != _NAT
+        if kind == "text" and self._seen.get(name) is not values:
+            if set(map(type, values.tolist())) <= {str}:
+                self._seen[name] = values
+        if kind in ("text", "geometry"):
+            return self._seen.get(name) is values
+        return kind == "boolean" or (kind == "integer" and range is None)
+
+
+_NAT = np.iinfo(np.int64).min
+
+
+def _finite(range: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The range without infinity, which no value may be."""
+    largest = float(np.finfo(np.float64).max)
+    return None if range is None else (max(range[0], -largest), min(range[1], largest))
+
+
 def _check_grid(grid: Grid, port: GridPort, where: str) -> Grid:
     if grid.dims != port.dims:
         raise _refused(where, "shape", f"the grid has dims {grid.dims}, {port.dims} are declared")

@@ -185,10 +185,15 @@ class RunView(View):
     # -- words -------------------------------------------------------------------------------
 
     def credits(self, ref: str) -> list[str]:
-        return credits_of(self._plan(), ref.split(".")[0])
+        return credits_of(self._plan(), self._place_of_words(ref))
 
     def synthetic(self, ref: str) -> list[str]:
-        return synthetic_of(self._plan(), ref.split(".")[0])
+        return synthetic_of(self._plan(), self._place_of_words(ref))
+
+    def _place_of_words(self, ref: str) -> Ref:
+        component, port = ref.split(".")[:2]
+        resolve(Ref(component, port), {n: node.outputs for n, node in self._plan().nodes.items()}, ref)
+        return Ref(component, port)
 
     def flags(self, run: str) -> list[Flag]:
         return [
@@ -218,7 +223,7 @@ class RunView(View):
             crs=(crs or self.crs) if name else None,
             bounds=cast(Any, bounds),
             fields=[
-                scene.Field_(name=n, kind=c.kind, unit=c.unit, quantity=c.quantity, title=c.description)
+                scene.DataField(name=n, kind=c.kind, unit=c.unit, quantity=c.quantity, title=c.description)
                 for n, c in port.columns.items()
             ],
             attribution="; ".join(dict.fromkeys(owed)) or None,
@@ -250,6 +255,8 @@ def _over_space(recording: Recording, column: str, how: str) -> Any:
         values = table[column][~table.mask(column)].astype(float)
         if how == "sum":
             out.append(float(values.sum()))
+        elif how == "energetic" and len(values):
+            out.append(float(10 * np.log10(np.mean(10 ** (values / 10)))))
         elif not len(values):
             out.append(np.nan)
         else:
