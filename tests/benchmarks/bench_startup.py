@@ -31,34 +31,36 @@ def make_site(site: Path, count: int = PLUGINS) -> None:
         (info / "entry_points.txt").write_text(f"[ldt]\n{name} = {package}\n")
 
 
-def least(command: list[str], env: dict[str, str]) -> float:
-    """Milliseconds, the least of several rounds: what the machine adds is never negative."""
-    best = float("inf")
+def least(commands: dict[str, list[str]], env: dict[str, str]) -> dict[str, float]:
+    """Milliseconds of each, the least of many rounds taken in turn: what the machine adds is never negative."""
+    best = dict.fromkeys(commands, float("inf"))
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
-        subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
-        best = min(best, time.perf_counter() - begun)
-    return best * 1000
+        for name, command in commands.items():
+            begun = time.perf_counter()
+            subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+            best[name] = min(best[name], (time.perf_counter() - begun) * 1000)
+    return best
 
 
 def main() -> list[dict[str, Any]]:
+    run = [sys.executable, "-c"]
+    ldt = [*run, "from ldt_core.cli import main; raise SystemExit(main())"]
+    peer = "import importlib.metadata as m; list(m.entry_points(group='ldt'))"
+    commands = {
+        "python -c pass": [*run, "pass"],
+        f"ldt --help, {PLUGINS} plugins": [*ldt, "--help"],
+        f"ldt list, {PLUGINS} plugins": [*ldt, "list"],
+        "peer: importlib.metadata.entry_points alone": [*run, peer],
+    }
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder) / "site"
         site.mkdir()
         make_site(site)
         env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{site}{os.pathsep}{CORE}", "LDT_CACHE": folder}
-        floor = least([sys.executable, "-c", "pass"], env)
-        rows = [{"what": "python -c pass", "ms": floor, "ratio": 1.0, "aim": None}]
-        for words, aim in ((["--help"], 6.0), (["list"], 8.0)):
-            command = [sys.executable, "-c", "from ldt_core.cli import main; raise SystemExit(main())", *words]
-            took = least(command, env)
-            rows.append({"what": f"ldt {' '.join(words)}, {PLUGINS} plugins", "ms": took, "ratio": took / floor, "aim": aim})
-        import_all = (
-            "import importlib.metadata as m; print(len([e for e in m.entry_points(group='ldt')]))"
-        )
-        took = least([sys.executable, "-c", import_all], env)
-        rows.append({"what": "peer: importlib.metadata.entry_points", "ms": took, "ratio": took / floor, "aim": None})
-    return rows
+        took = least(commands, env)
+    floor = took["python -c pass"]
+    aims = dict(zip(commands, (None, 6.0, 8.0, None), strict=True))
+    return [{"what": n, "ms": ms, "ratio": ms / floor, "aim": aims[n]} for n, ms in took.items()]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,49 @@
+"""All figures in one table: every ratio against a peer or a floor of the same run.
+
+`python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
+second_run, sumo. The machine matters, the ratios less so; nothing here is asserted.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BENCHMARKS = {
+    "startup": HERE / "bench_startup.py",
+    "step_loop": HERE / "bench_step_loop.py",
+    "second_run": HERE / "bench_second_run.py",
+    "sumo": HERE.parent.parent / "plugins/ldt-simulator-sumo/benchmarks/bench_sumo.py",
+}
+
+
+def load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(words: list[str]) -> int:
+    names = [w for w in words if not w.startswith("-")] or list(BENCHMARKS)
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}", file=sys.stderr)
+    rows = [{"benchmark": n, **row} for n in names for row in load(BENCHMARKS[n]).main()]
+    if "--json" in words:
+        print(json.dumps(rows, indent=1))
+        return 0
+    for row in rows:
+        aim = f"{row['aim']:g}" if row.get("aim") else "-"
+        print(f"{row['benchmark']:<11} {row['what']:<58} {row['ms']:>12.3f} ms  x{row['ratio']:<9.3g} aim {aim}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
