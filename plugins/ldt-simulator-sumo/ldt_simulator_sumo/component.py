@@ -67,7 +67,7 @@ class Sumo(ldt.Simulator):
         crs = convert.utm(path)[0] if osm else read_crs(path)
         licence = p.licence or (convert.LICENCE if osm else None)
         attribution = p.attribution or (convert.ATTRIBUTION if osm else None)
-        made_up = demand.describe(p.demand, self.context.seed) if p.demand.rate is not None else None
+        made_up = demand.describe(p.demand) if p.demand.rate is not None else None
         if made_up and osm:
             made_up += " Signal programs are netconvert's, not the city's."
         outputs: dict[str, ldt.Port] = {}

@@ -99,10 +99,10 @@ def write_trips(trips: list[Trip], emissions: Emissions, target: Path) -> Path:
     return target
 
 
-def describe(demand: Demand, seed: int) -> str:
-    """What was made up, in one sentence."""
+def describe(demand: Demand) -> str:
+    """What was made up, in one sentence. The seed differs between replicates, so the run record has it."""
     return (
-        f"Traffic demand drawn at random (seed {seed}): {demand.rate:g} vehicles per hour for "
+        f"Traffic demand drawn at random, anew for each replicate: {demand.rate:g} vehicles per hour for "
         f"{ldt.format_duration(demand.duration)}, {demand.heavy_share:.0%} of them heavy, between streets "
         f"chosen by their length and at least {demand.min_distance:g} m apart."
     )
