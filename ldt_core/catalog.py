@@ -253,6 +253,15 @@ def load_package(package: str) -> dict[str, type[Component]]:
 
 def load(offer: Offer) -> type[Component]:
     """The class of an offer. Raises ``PluginError`` when code and manifest differ."""
+    from .interfaces import CONTRACT
+
+    contract = offer.describe().get("contract")
+    if contract != CONTRACT:
+        raise PluginError(
+            f"{offer.distribution} {offer.version} is written for contract {contract}, this core has {CONTRACT}",
+            code="contract version",
+            fix=f"pip install --upgrade {offer.distribution} ldt-core",
+        )
     found = load_package(offer.package).get(offer.id)
     if found is None:
         raise PluginError(

@@ -131,6 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except OSError as exc:
+        if debug:
+            raise
+        print(f"ldt: {exc.strerror}: {exc.filename or 'a file of the run'} [E7 not usable]", file=sys.stderr)
+        print("  -> free some space or mend the rights; what was finished is in the store", file=sys.stderr)
+        return 14
     except Exception as exc:
         if debug:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -372,3 +373,31 @@ def test_wrong_calls_say_what_to_do(shop: Workshop, words: list[str], code: int,
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_afterwards(
+    shop: Workshop, tmp_path: Path, notes: Callable[[str], int]
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=80k", "tmpfs", str(small)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        done = run(shop, check=False, LDT_STORE=str(small / "store"))
+        assert done.returncode == 14, done.stdout + done.stderr
+        assert "E7 no space" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert shop.ldt("store", "verify", LDT_STORE=str(small / "store")).returncode == 0
+        subprocess.run(["mount", "-o", "remount,size=8m", str(small)], check=True)
+        before = notes("tank")
+        record = run(shop, LDT_STORE=str(small / "store"))
+        kept = states(record).count("stored")
+        assert kept > 0, "what was stored before the disk was full must be served"
+        assert notes("tank") - before == 6 - sum(
+            t["state"] == "stored" for t in record["tasks"] if t["stage"] == "tank"
+        )
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
