@@ -28,7 +28,7 @@ from .charts import draw_chart
 from .figures import lay_out
 from .kpis import Line, make_card, sum_up
 from .maps import Shared, draw_map
-from .words import write_amount, write_duration, write_instant, write_period
+from .words import write_amount, write_duration, write_instant, write_number, write_period
 
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/webp", "image/svg+xml"})
 
@@ -242,19 +242,17 @@ def _changes(
 
 def _flags(record: RunSummary, titles: dict[str, str]) -> list[tuple[str, str]]:
     """Quality flags by sentence, each with the scenarios that raised it and the value in each."""
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, tuple[str, str]]] = {}
     for run, flags in record.flags.items():
         for flag in flags:
-            found.setdefault(flag.text or flag.name, {})[titles.get(run, run)] = write_amount(
-                flag.value, flag.unit
-            )
+            value = (write_number(flag.value), write_amount(flag.value, flag.unit))
+            found.setdefault(flag.text or flag.name, {})[titles.get(run, run)] = value
     told = []
     for text, values in found.items():
         alike = len(values) == len(titles) and len(set(values.values())) == 1
         shown = {"every scenario": next(iter(values.values()))} if alike else values
-        # A sentence that holds its number already is not followed by it again.
-        said = {v for v in shown.values() if set(re.findall(r"[^\s,;]+", text)) & {v, v.split("\u202f")[0]}}
-        told.append((text, ", ".join(run if v in said else f"{v} in {run}" for run, v in shown.items())))
+        words = re.findall(r"[^\s,;:]+", text)  # a sentence that holds its number is not followed by it again
+        told.append((text, ", ".join(r if n in words else f"{v} in {r}" for r, (n, v) in shown.items())))
     return told
 
 

@@ -136,7 +136,7 @@ def make_buildings(count: int = 49) -> ldt.Table:
 
 
 def make_ref(id: str, table: ldt.Table, crs: str = "EPSG:25832", **more) -> sc.DataRef:
-    fields = [sc.Field_(name="geometry", kind="geometry")]
+    fields = [sc.DataField(name="geometry", kind="geometry")]
     return sc.DataRef(id=id, sha256=table.digest, rows=len(table), crs=crs, fields=fields, **more)
 
 
@@ -228,7 +228,11 @@ def make_bundle(blocks: list[sc.AnyBlock] | None = None, **more) -> SceneBundle:
         blocks = [
             make_kpi_block(),
             make_map(),
-            make_map(id="map2", title="Traffic flow, closed", run="closed"),
+            make_map(
+                id="map2",
+                title="Traffic flow with Station street closed to cars, vans and lorries",
+                run="closed",
+            ),
             make_map(
                 id="map3", title="What changes", run="closed", compared_with="base", layers=[CONTEXT, change]
             ),

@@ -93,6 +93,15 @@ def test_axe_finds_nothing(visit, width):
     assert len(found["passes"]) > 20
 
 
+def test_maps_side_by_side_stand_at_one_height(visit):
+    page = visit().page
+    boxes = [page.locator(".half .canvas").nth(i).bounding_box() for i in (0, 1)]
+    titles = [page.locator(".half h3").nth(i).bounding_box()["height"] for i in (0, 1)]
+    assert titles[0] < titles[1]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+
+
 def test_all_can_be_read_without_a_script(visit):
     page = visit(java_script_enabled=False).page
     text = page.locator("main").inner_text()
