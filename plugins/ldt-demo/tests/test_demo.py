@@ -102,9 +102,7 @@ def _timeless(page: str) -> str:
     return re.sub(r"<(dd|time|td|p)[^>]*>[^<]*(?:\d\d:\d\d|second|minute|\d\s?s)[^<]*</\1>", "", page)
 
 
-def test_a_fresh_folder_gives_the_same_numbers(
-    first: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_fresh_folder_gives_the_same_numbers(first: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     _, record = first
     fresh = demo(tmp_path, "--replicates", "1")
     for name, kpi in fresh["kpis"].items():

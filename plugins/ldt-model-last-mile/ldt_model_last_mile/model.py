@@ -40,7 +40,7 @@ class LastMile(ldt.Model):
     stochastic = True
     inputs = INPUTS
     outputs = OUTPUTS
-    validity = {  # noqa: RUF012
+    validity = {
         "use": "comparing scenarios with the same stops; not dispatching",
         "not modelled": "time windows, loading bays, turn bans, change of travel time along a tour",
         "window": "a tour is computed as if the window's mean travel times lasted until it ends",

@@ -39,7 +39,7 @@ class RoadNoise(ldt.Model):
 
     id = "road-noise"
     title = "Road noise at buildings (screening estimate)"
-    inputs = {  # noqa: RUF012 - the contract's way to declare ports
+    inputs = {
         "network": ldt.Port(
             {"edge": ldt.text(), "geometry": ldt.geometry("LineString")},
             at="start",
@@ -71,7 +71,7 @@ class RoadNoise(ldt.Model):
             description="Those higher than 4 m screen the walls behind them.",
         ),
     }
-    outputs = {  # noqa: RUF012
+    outputs = {
         "levels": ldt.Port(
             {
                 "time": ldt.instant(),
@@ -93,7 +93,7 @@ class RoadNoise(ldt.Model):
             description="A-weighted sound power per metre, dB re 1 pW/m; 0 where nothing drives.",
         ),
     }
-    validity = {  # noqa: RUF012
+    validity = {
         "use": "comparing streets and scenarios; not strategic noise mapping",
         "speed": "20 to 130 km/h; slower vehicles are as loud as at 20 km/h",
         "not modelled": "reflections, terrain, soft ground, weather, gradient, junctions, motorcycles",

@@ -31,7 +31,7 @@ class Csv(ldt.DataSource):
     id = "csv"
     title = "CSV file"
     dynamic = True
-    outputs = {"rows": ldt.Port({})}  # noqa: RUF012 - the contract's way to declare ports
+    outputs = {"rows": ldt.Port({})}
     Params = CsvParams
 
     def ports(self) -> tuple[Mapping[str, ldt.Port], Mapping[str, ldt.Port]]:

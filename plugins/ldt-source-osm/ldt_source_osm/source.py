@@ -45,7 +45,7 @@ class Osm(ldt.DataSource):
 
     id = "osm"
     title = "OpenStreetMap file"
-    outputs = {  # noqa: RUF012 - the contract's way to declare ports
+    outputs = {
         "streets": _port(
             {
                 "way": ldt.text(),
@@ -99,7 +99,7 @@ class Osm(ldt.DataSource):
             "Points of interest; areas are given as a point inside",
         ),
     }
-    validity = {  # noqa: RUF012
+    validity = {
         "words": "Volunteered data: completeness differs from place to place. One file is read at once, so it"
         " should hold a city, not a country."
     }

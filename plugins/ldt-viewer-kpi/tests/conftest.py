@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ldt_core as ldt
-from ldt_core.scene import DataRef, Field_, Kpi, RunRef
+from ldt_core.scene import DataField, DataRef, Kpi, RunRef
 
 REDUCE = {
     "mean": np.nanmean,
@@ -119,7 +119,7 @@ class MemoryView(ldt.View):
             rows=len(table),
             crs=crs,
             fields=[
-                Field_(name=n, kind=c.kind, unit=c.unit, quantity=c.quantity, title=c.description)
+                DataField(name=n, kind=c.kind, unit=c.unit, quantity=c.quantity, title=c.description)
                 for n, c in port.columns.items()
             ],
             synthetic=" ".join(s for ref in source for s in self.synthetic(ref)) or None,

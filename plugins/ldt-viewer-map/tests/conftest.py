@@ -11,7 +11,7 @@ import pytest
 import shapely
 
 import ldt_core as ldt
-from ldt_core.scene import DataRef, Field_, Kpi, RunRef
+from ldt_core.scene import DataField, DataRef, Kpi, RunRef
 
 REDUCE = {
     "energetic": lambda values, axis: 10 * np.log10(np.nanmean(10 ** (values / 10), axis=axis)),
@@ -121,7 +121,7 @@ class MemoryView(ldt.View):
             rows=len(table),
             crs=crs,
             fields=[
-                Field_(name=n, kind=c.kind, unit=c.unit, quantity=c.quantity, title=c.description)
+                DataField(name=n, kind=c.kind, unit=c.unit, quantity=c.quantity, title=c.description)
                 for n, c in port.columns.items()
             ],
             synthetic=" ".join(s for ref in source for s in self.synthetic(ref)) or None,
