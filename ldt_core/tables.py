@@ -595,9 +595,8 @@ class Checker:
                 return False
         if kind == "instant":
             return not len(values) or int(np.minimum.reduce(values.view(np.int64))) != _NAT
-        if kind == "text" and self._seen.get(name) is not values:
-            if set(map(type, values.tolist())) <= {str}:
-                self._seen[name] = values
+        if kind == "text" and self._seen.get(name) is not values and set(map(type, values.tolist())) <= {str}:
+            self._seen[name] = values
         if kind in ("text", "geometry"):
             return self._seen.get(name) is values
         return kind == "boolean" or (kind == "integer" and range is None)

@@ -553,3 +553,55 @@ def test_the_digest_of_a_recording_knows_rows_and_windows() -> None:
 
     assert cut(2) == cut(2)
     assert len({cut(2), cut(3), cut(2, 180)}) == 3
+
+
+# -- Checker: check, window after window ---------------------------------------------------------
+
+
+@given(any_table(), st.data())
+def test_a_checker_decides_as_check_does(table: Table, data: st.DataObject) -> None:
+    """The same table, or the same error, for any table and any port; also the second time."""
+    kinds = ["number", "integer", "boolean", "instant", "text", "geometry"]
+    names = data.draw(st.lists(st.sampled_from(kinds), min_size=1, unique=True))
+    bounds = st.none() | st.sampled_from([(0.0, 1.0), (-1e9, math.inf), (-math.inf, math.inf)])
+    columns: dict[str, Column] = {}
+    for name in names:
+        kind: Any = data.draw(st.sampled_from([name, name, name, "number", "text"]))
+        range = data.draw(bounds) if kind in ("number", "integer") else None
+        columns[name] = Column(kind, nulls=data.draw(st.booleans()), range=range)
+    port = Port(columns)
+    checker = tables.Checker(port, "here")
+    for _ in "twice":
+        try:
+            want = check(table, port, "here")
+        except InputError as exc:
+            with pytest.raises(InputError) as caught:
+                checker(table)
+            assert str(caught.value) == str(exc)
+        else:
+            got = checker(table)
+            assert isinstance(got, Table)
+            assert isinstance(want, Table)
+            assert got.digest == want.digest
+            assert got.names == want.names or set(got.names) == set(want.names)
+
+
+def test_a_checker_hands_back_a_table_that_fits() -> None:
+    checker = tables.Checker(FLOW, "here")
+    table = flow_table()
+    assert checker(table) is table
+    assert checker(flow_table(0)).names == table.names  # type: ignore[union-attr]
+
+
+def test_a_checker_does_not_trust_another_array_of_ids() -> None:
+    checker = tables.Checker(FLOW, "here")
+    table = flow_table()
+    checker(table)
+    with pytest.raises(InputError, match="row 3 is 7, text is declared"):
+        checker(table.with_columns(edge=_objects(["e0", "e1", "e2", 7])))
+    with pytest.raises(InputError, match="row 1 is nan"):
+        checker(table.with_columns(flow=[1.0, math.nan, 1.0, 1.0]))
+    with pytest.raises(InputError, match="row 0 is missing"):
+        checker(table.with_columns(time=np.array(["NaT"] * 4, "M8[us]")))
+    with pytest.raises(InputError, match="a Grid came where a Table is declared"):
+        checker(Grid({"flow": np.zeros((1, 1))}, ("y", "x"), (1, 0, 0, 0, 1, 0), "EPSG:3857"))
