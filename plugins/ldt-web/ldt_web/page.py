@@ -262,8 +262,8 @@ def _gather(bundles: Sequence[SceneBundle], what: str) -> list[str]:
     for bundle in bundles:
         for block in bundle.scene.blocks:
             found.extend(getattr(block, what))
-            if isinstance(block, KpiBlock) and what == "synthetic":
-                found.extend(s for k in block.kpis for s in k.synthetic)
+            if isinstance(block, KpiBlock):
+                found.extend(text for kpi in block.kpis for text in getattr(kpi, what))
         for ref in bundle.scene.data:
             if what == "synthetic" and ref.synthetic:
                 found.append(ref.synthetic)
