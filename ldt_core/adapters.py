@@ -2,78 +2,118 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from .errors import WiringError
+from .errors import InputError, WiringError
 from .tables import Port, Table
 
 CRS_TOLERANCE = 1.0
 """Metres of positional accuracy above which a change of CRS is refused."""
 
+Box = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True)
 class CrsStep:
-    """One change of CRS: the operation that PROJ chose inside the twin's area, with its accuracy in metres."""
+    """One change of CRS: the operation that PROJ chose for ``area``, with its accuracy in metres.
+
+    ``area`` is west, south, east, north in degrees, or None.
+    """
 
     source: str
     target: str
-    bbox: tuple[float, float, float, float] | None
+    area: Box | None
     operation: str = ""
     accuracy: float = 0.0
 
 
 @lru_cache(maxsize=64)
-def transformer(source: str, target: str, bbox: tuple[float, float, float, float] | None) -> Any:
-    """The PROJ operation between two CRS; ``bbox`` is in ``target`` or None."""
+def parse_crs(text: str) -> Any:
+    """The CRS of an authority code or PROJJSON. Raises ``WiringError`` (CRS missing)."""
     import pyproj
+
+    try:
+        return pyproj.CRS(text)
+    except pyproj.exceptions.CRSError as exc:
+        raise WiringError(
+            f"'{text:.60}' is no CRS that PROJ knows",
+            code="CRS missing",
+            fix="write an authority code such as EPSG:25832, or PROJJSON",
+        ) from exc
+
+
+@lru_cache(maxsize=64)
+def degrees(bbox: Box | None, crs: str) -> Box | None:
+    """The box in degrees west, south, east, north: without it PROJ may prefer a worse operation."""
+    import pyproj
+
+    if bbox is None:
+        return None
+    to = pyproj.Transformer.from_crs(parse_crs(crs), "OGC:CRS84", always_xy=True)
+    west, south, east, north = to.transform_bounds(*bbox)
+    return west, south, east, north
+
+
+@lru_cache(maxsize=64)
+def transformer(source: str, target: str, area: Box | None) -> Any:
+    """The best PROJ operation between two CRS for the area. Raises ``WiringError`` (CRS accuracy)."""
     from pyproj.aoi import AreaOfInterest
     from pyproj.transformer import TransformerGroup
 
-    area = None
-    if bbox is not None:
-        west, south, east, north = pyproj.Transformer.from_crs(
-            target, "OGC:CRS84", always_xy=True
-        ).transform_bounds(*bbox)
-        area = AreaOfInterest(west, south, east, north)
-    group = TransformerGroup(source, target, always_xy=True, area_of_interest=area)  # type: ignore[arg-type]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an absent grid: the plan names what is used instead
+        group = TransformerGroup(
+            parse_crs(source),
+            parse_crs(target),
+            always_xy=True,
+            area_of_interest=None if area is None else AreaOfInterest(*area),
+            allow_ballpark=False,  # PROJ would leave out the change of datum, without a word
+        )
     if not group.transformers:
         raise WiringError(
-            f"there is no operation from {source} to {target}",
+            f"there is no operation of known accuracy from {source:.60} to {target:.60}",
             code="CRS accuracy",
-            fix="install the PROJ grid that the operation needs, or supply the data in another CRS",
+            fix="install the national grid for PROJ, or supply the data in another CRS",
         )
     return group.transformers[0]
 
 
 def crs_step(
-    source: str, target: str, bbox: tuple[float, float, float, float] | None, where: str
+    source: str, target: str, bbox: Box | None, where: str, *, bbox_crs: str | None = None
 ) -> CrsStep | None:
-    """The change of CRS needed, or None; ``WiringError`` when it is less accurate than 1 m."""
-    if source == target or same_crs(source, target):
+    """The change of CRS needed, or None; ``WiringError`` when it is less accurate than 1 m.
+
+    ``bbox`` is in ``bbox_crs``, which is ``target`` unless it is given.
+    """
+    if source == target:
         return None
-    chosen = transformer(source, target, bbox)
+    try:
+        if same_crs(source, target):
+            return None
+        area = degrees(bbox, bbox_crs or target)
+        chosen = transformer(source, target, area)
+    except WiringError as exc:
+        raise WiringError(exc.what, code=exc.code, where=where, fix=exc.fix) from exc
     accuracy = float(chosen.accuracy)
-    if accuracy > CRS_TOLERANCE:
+    if not 0 <= accuracy <= CRS_TOLERANCE:
+        known = f"accurate to {accuracy:g} m only" if accuracy >= 0 else "of unknown accuracy"
         raise WiringError(
-            f"the best operation from {source} to {target} is accurate to {accuracy:g} m only "
-            f"({chosen.description})",
+            f"the best operation from {source:.60} to {target:.60} is {known} ({chosen.description})",
             code="CRS accuracy",
             where=where,
             fix="install the national grid for PROJ, or give the twin the CRS of the data",
         )
-    # PROJ says -1 where it does not know; a pure projection of one datum is exact.
-    return CrsStep(source, target, bbox, chosen.description, max(accuracy, 0.0))
+    return CrsStep(source, target, area, chosen.description, accuracy)
 
 
 @lru_cache(maxsize=256)
 def same_crs(one: str, other: str) -> bool:
     """Equal apart from the order of axes: coordinates are x, y always."""
-    import pyproj
-
-    return bool(pyproj.CRS(one).equals(pyproj.CRS(other), ignore_axis_order=True))
+    return bool(parse_crs(one).equals(parse_crs(other), ignore_axis_order=True))
 
 
 @dataclass(frozen=True)
@@ -109,15 +149,31 @@ class Adapter:
 
 
 def reproject(table: Table, name: str, step: CrsStep) -> Table:
-    """The table with its geometry column in the target CRS of ``step``."""
+    """The table with its geometry column in the target CRS of ``step``.
+
+    Raises ``InputError`` for a place that the target CRS cannot show.
+    """
+    import numpy as np
     import shapely
 
-    operation = transformer(step.source, step.target, step.bbox)
+    operation = transformer(step.source, step.target, step.area)
     moved = shapely.transform(table[name], operation.transform, interleaved=False)
-    return table.with_columns(**{name: moved})
+    coordinates, rows = shapely.get_coordinates(moved, return_index=True)
+    lost = ~np.isfinite(coordinates).all(axis=1)
+    if lost.any():
+        row = int(rows[lost][0])
+        raise InputError(
+            f"row {row} lies outside the area of {step.target:.60}: {table[name][row].wkt:.80}",
+            code="coverage gap",
+            where=name,
+            fix="correct the place, or the CRS under columns: in the twin file",
+        )
+    mask = table.masks.get(name)
+    changed = table.with_columns(**{name: moved})
+    return changed if mask is None else changed.with_mask(name, mask)
 
 
-def within(table: Table, port: Port, crs: str, bbox: tuple[float, float, float, float]) -> Table:
+def within(table: Table, port: Port, crs: str, bbox: Box) -> Table:
     """The rows whose geometry meets ``bbox``, given in ``crs``."""
     import shapely
 
@@ -127,5 +183,5 @@ def within(table: Table, port: Port, crs: str, bbox: tuple[float, float, float, 
     shapes = table
     own = port.columns[name].crs or crs
     if own != "twin" and not same_crs(own, crs):
-        shapes = reproject(table.select(name), name, CrsStep(own, crs, bbox))
+        shapes = reproject(table.select(name), name, CrsStep(own, crs, degrees(bbox, crs)))
     return table.take(shapely.intersects(shapes[name], shapely.box(*bbox)))

@@ -21,7 +21,7 @@ from . import __version__
 from .catalog import Catalog
 from .engines.local import Event, LocalEngine
 from .errors import LdtError, RunError, StoreError
-from .identity import lock, package_digest
+from .identity import licence, lock, package_digest
 from .store import Entry, Store, canonical
 from .tasks import input_entries, short, stage_fields
 from .twin import Twin
@@ -372,6 +372,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, seconds: float) 
                 "title": node.offer.title,
                 "distribution": node.offer.distribution,
                 "version": node.offer.version,
+                "licence": licence(node.offer.distribution),
                 "code": package_digest(node.offer.package),
                 "lock": dict(lock(node.offer.distribution)),
             }

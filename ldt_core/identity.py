@@ -57,5 +57,15 @@ def lock(distribution: str) -> tuple[tuple[str, str], ...]:
 
 
 @cache
+def licence(distribution: str) -> str:
+    """The SPDX expression of an installed distribution; empty where it says none."""
+    try:
+        meta = importlib.metadata.metadata(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return meta.get("License-Expression") or ""
+
+
+@cache
 def lock_digest(distribution: str) -> str:
     return hashlib.sha256(repr(lock(distribution)).encode()).hexdigest()

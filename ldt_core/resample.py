@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 REDUCTIONS = ("mean", "sum", "min", "max", "last", "energetic")
+UNSTATED = "not stated"
+"""The reduction of a level in decibels for which no method was asked: it can hold, and no more."""
+LEVEL_FIX = "write over_time: energetic (the level of the mean energy), max, min or last"
 Part = tuple[int, int, Table]
 
 
@@ -27,44 +30,51 @@ def reduction(column: Column, asked: str | None, where: str) -> str:
     """How a column is reduced over time: what was asked for, else its own cell method."""
     if asked is not None:
         if asked not in REDUCTIONS:
-            raise WiringError(
-                f"'{asked}' is no reduction over time",
-                code="cell method",
-                where=where,
-                fix="write one of " + ", ".join(REDUCTIONS),
+            raise _refused(
+                f"'{asked}' is no reduction over time", where, "write one of " + ", ".join(REDUCTIONS)
             )
         if asked in ("mean", "sum") and column.unit == "dB":
-            raise WiringError(
-                f"levels in dB have no {asked}",
-                code="cell method",
-                where=where,
-                fix="write over_time: energetic (the level of the mean energy), max, min or last",
+            raise _refused(f"levels in dB have no {asked}", where, LEVEL_FIX)
+        if asked == "energetic" and column.unit != "dB":
+            raise _refused("the energetic mean is one of levels in dB", where, "write over_time: mean")
+        if asked == "sum" and column.cell not in ("sum", "point"):
+            raise _refused(
+                f"a {column.cell} has no sum over time", where, "use a column that is a sum over its window"
             )
         return asked
-    if column.cell == "mean" and column.unit == "dB":
-        raise WiringError(
-            "a level in dB is averaged over time only by a stated method",
-            code="cell method",
-            where=where,
-            fix="write over_time: energetic (the level of the mean energy), max, min or last",
-        )
-    return "last" if column.cell == "point" or not column.measured else column.cell
+    if column.cell == "point" or not column.measured:
+        return "last"
+    return UNSTATED if column.cell in ("mean", "sum") and column.unit == "dB" else column.cell
+
+
+def refuse_unstated(name: str, where: str) -> WiringError:
+    """The error where a level would be averaged though nobody said how."""
+    return _refused(f"'{name}' is a level in dB, averaged over time only by a stated method", where, LEVEL_FIX)
+
+
+def _refused(what: str, where: str, fix: str) -> WiringError:
+    return WiringError(what, code="cell method", where=where, fix=fix)
 
 
 class History:
     """The windows that a port has given so far, read over any later window.
 
-    ``parts`` are (start, end, rows) in order of time; ``methods`` names the reduction per column.
+    Windows follow one another in time and do not overlap. ``methods`` names the reduction per
+    column; columns without one are not read, apart from the id and the time.
     """
 
     def __init__(self, port: Port, methods: Mapping[str, str], origin: np.datetime64) -> None:
+        kept = {n: c for n, c in port.columns.items() if n in methods or n in (port.id, port.time_column)}
         self.port = port
+        self.kept = kept
         self.methods = methods
         self.origin = origin
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.tables: list[Table] = []
-        self._hit: tuple[int, int, Table] | None = None
+        self._next = 0
+        # A value of an instant holds until the next; an amount or a mean belongs to its window alone.
+        self._holds = all(m == "last" for m in methods.values())
 
     @classmethod
     def of(cls, recording: Recording, methods: Mapping[str, str], origin: np.datetime64) -> History:
@@ -85,33 +95,41 @@ class History:
         keep = max(0, bisect_left(self.ends, before) - 1)
         if keep:
             del self.starts[:keep], self.ends[:keep], self.tables[:keep]
+            self._next = max(0, self._next - keep)
 
     def last(self, by: int) -> Table | None:
         """The last window complete by ``by``: what a lag link reads."""
         found = bisect_right(self.ends, by)
         return self.tables[found - 1] if found else None
 
+    def take_last(self, by: int) -> Table | None:
+        """``last``, for a reader that never looks back."""
+        if len(self.ends) > 512:
+            self.forget(by)
+        return self.last(by)
+
     def over(self, start: int, end: int) -> Table:
         """The rows of the window start <= t < end."""
-        first = bisect_right(self.ends, start)
-        # The usual case: the source has a window that is exactly this one.
-        if first < len(self.ends) and self.starts[first] == start and self.ends[first] == end:
-            return self.tables[first]
-        stop = bisect_left(self.starts, end)
+        # The usual case: the source's next window is exactly this one.
+        at = self._next
+        if at < len(self.ends) and self.ends[at] == end and self.starts[at] == start:
+            self._next = at + 1
+            if at > 512:
+                self.forget(start)
+            return self.tables[at]
+        if self.port.events:
+            return self._events(start, end)
+        first, stop = bisect_right(self.ends, start), bisect_left(self.starts, end)
+        self._next = stop
+        if stop <= first:
+            held = self.last(start) if self._holds else None
+            return empty(self.port) if held is None else self._stamped(held, start, end)
+        if self.starts[first] < start or self.ends[stop - 1] > end:
+            self._refuse_split_sums(self.starts[first], self.ends[stop - 1], start, end)
         parts = [
             (max(self.starts[i], start), min(self.ends[i], end), self.tables[i]) for i in range(first, stop)
         ]
-        if self.port.events:
-            return self._events(start, end)
-        if not parts:
-            held = self.last(start)
-            if held is None:
-                return empty(self.port)
-            parts = [(start, end, held)]
-        if len(parts) == 1:
-            return self._stamped(parts[0][2], start)
-        self._refuse_split_sums(first, stop, start, end)
-        return self._stamped(_reduce(parts, self.port, self.methods), start)
+        return self._stamped(parts[0][2] if len(parts) == 1 else self._reduced(parts), start, end)
 
     def _events(self, start: int, end: int) -> Table:
         """Events belong to the window in which the source's own window ended."""
@@ -119,45 +137,66 @@ class History:
         tables = self.tables[first:stop]
         return Table.concat(tables) if tables else empty(self.port)
 
-    def _refuse_split_sums(self, first: int, stop: int, start: int, end: int) -> None:
-        cut = self.starts[first] < start or self.ends[stop - 1] > end
-        if cut and "sum" in self.methods.values():
+    def _refuse_split_sums(self, first: int, last: int, start: int, end: int) -> None:
+        if "sum" in self.methods.values():
             raise RunError(
-                f"a sum over [{self.starts[first]}, {self.ends[first]}) us cannot be split at {start} us",
+                f"sums over windows from {first / 1e6:g} s to {last / 1e6:g} s cannot be read from "
+                f"{start / 1e6:g} s to {end / 1e6:g} s",
                 code="step",
                 fix="choose steps that divide one another",
             )
 
-    def _stamped(self, table: Table, start: int) -> Table:
+    def _reduced(self, parts: Sequence[Part]) -> Table:
+        unstated = next((n for n, m in self.methods.items() if m == UNSTATED), None)
+        if unstated is not None:
+            raise refuse_unstated(unstated, "")
+        return reduce_parts(parts, self.port, self.kept, self.methods)
+
+    def _stamped(self, table: Table, start: int, end: int) -> Table:
+        """Rows over a window carry its start; what holds at an instant inside it keeps that instant."""
         name = self.port.time_column
         if name is None or not len(table):
             return table
-        stamp = self.origin + np.timedelta64(start, "us")
-        if table[name][0] == stamp:
+        stamp, times = self.origin + np.timedelta64(start, "us"), table[name]
+        if (times == stamp).all():
             return table
+        if self._holds:
+            inside = (times >= stamp) & (times <= self.origin + np.timedelta64(end, "us"))
+            if inside.all():
+                return table
         return table.with_columns(**{name: np.full(len(table), stamp)})
 
 
-def _reduce(parts: Sequence[Part], port: Port, methods: Mapping[str, str]) -> Table:
-    ids, rows = align([t for _, _, t in parts], port)
+def reduce_parts(
+    parts: Sequence[Part], port: Port, columns: Mapping[str, Column], methods: Mapping[str, str]
+) -> Table:
+    """One row per entity that was there in any part; means run over the time that it was there."""
+    tables = [t for _, _, t in parts]
+    ids, rows = align(tables, port)
     weights = np.array([e - s for s, e, _ in parts], float)
     newest = parts[-1][2]
-    columns: dict[str, NDArray[Any]] = {}
+    found: dict[str, NDArray[Any]] = {}
     masks: dict[str, NDArray[Any]] = {}
-    for name, column in port.columns.items():
+    for name, column in columns.items():
+        method = methods.get(name, "last")
         if name == port.id:
-            columns[name] = ids
-        elif column.measured or column.kind == "boolean":
-            block, present = stack([t for _, _, t in parts], name, rows, len(ids))
-            values, known = collapse(block, present, methods.get(name, "last"), weights)
-            columns[name] = values if column.kind == "number" else values.astype(column.dtype)
+            found[name] = ids
+        elif column.kind in ("number", "integer", "boolean"):
+            whole = column.kind != "number" and method not in ("mean", "energetic")
+            block, present = stack(tables, name, rows, len(ids), column.dtype if whole else None)
+            values, known = collapse(block, present, method, weights)
+            found[name] = values.astype(column.dtype) if whole else values
             if not known.all():
                 masks[name] = ~known
         elif rows is None:
-            columns[name] = newest[name]
+            found[name] = newest[name]
+            if name in newest.masks:
+                masks[name] = newest.mask(name)
         else:
-            columns[name] = _latest([t for _, _, t in parts], name, rows, len(ids))
-    return Table(columns, masks)
+            found[name], missing = _latest(tables, name, rows, len(ids))
+            if missing.any():
+                masks[name] = missing
+    return Table(found, masks)
 
 
 def align(tables: Sequence[Table], port: Port) -> tuple[NDArray[Any], list[NDArray[np.int64]] | None]:
@@ -174,24 +213,35 @@ def align(tables: Sequence[Table], port: Port) -> tuple[NDArray[Any], list[NDArr
     if all(t[port.id] is first or np.array_equal(t[port.id], first) for t in tables[1:]):
         return first, None
     known: dict[Any, int] = {}
-    rows = [
-        np.fromiter((known.setdefault(i, len(known)) for i in t[port.id]), np.int64, len(t)) for t in tables
-    ]
-    ids = np.empty(len(known), first.dtype)
-    ids[:] = list(known)
-    return ids, rows
+    rows = []
+    for table in tables:
+        ids = table[port.id].tolist()
+        rows.append(np.fromiter((known.setdefault(i, len(known)) for i in ids), np.int64, len(ids)))
+        if len(set(ids)) < len(ids):
+            twice = next(i for n, i in enumerate(ids) if i in ids[:n])
+            raise RunError(
+                f"'{twice}' stands twice in one window, where '{port.id}' names each '{port.entity}' once",
+                code="contract broken",
+                fix="give one row per entity and window, or declare events=True",
+            )
+    every = np.empty(len(known), first.dtype)
+    every[:] = list(known)
+    return every, rows
 
 
 def stack(
-    tables: Sequence[Table], name: str, rows: list[NDArray[np.int64]] | None, count: int
+    tables: Sequence[Table],
+    name: str,
+    rows: list[NDArray[np.int64]] | None,
+    count: int,
+    dtype: np.dtype[Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """(values, present), both of shape (windows, entities)."""
-    if rows is None:
-        block = np.stack([t[name].astype(float) for t in tables])
-        return block, ~np.stack([t.mask(name) for t in tables])
-    block = np.zeros((len(tables), count))
+    kind = np.dtype(np.float64) if dtype is None else dtype
+    block = np.zeros((len(tables), count), kind)
     present = np.zeros((len(tables), count), bool)
-    for i, (table, at) in enumerate(zip(tables, rows, strict=True)):
+    for i, table in enumerate(tables):
+        at = slice(None) if rows is None else rows[i]
         block[i, at] = table[name]
         present[i, at] = ~table.mask(name)
     return block, present
@@ -200,34 +250,49 @@ def stack(
 def collapse(
     block: NDArray[Any], present: NDArray[np.bool_], method: str, weights: NDArray[np.float64]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Reduce over the first axis; (values, known). Means run over what is present."""
+    """Reduce over the first axis; (values, known). Means run over what is present.
+
+    ``weights`` has one value per row of ``block``, or one per value. A mean over no weight at all
+    is not known.
+    """
     known: NDArray[np.bool_] = np.any(present, axis=0)  # type: ignore[assignment]
     if not len(block):
         return np.zeros(block.shape[1]), known
     if method == "sum":
-        return np.where(present, block, 0.0).sum(axis=0), known
+        return np.where(present, block, np.zeros((), block.dtype)).sum(axis=0), known
     if method in ("mean", "energetic"):
         block = np.where(present, block, 0.0)
-        weight = np.where(present, weights[:, None], 0.0)
+        weight = np.where(present, weights if weights.ndim == 2 else weights[:, None], 0.0)
         total = weight.sum(axis=0)
+        known = known & (total > 0)
         energy = 10.0 ** (block / 10.0) if method == "energetic" else block
-        mean = (energy * weight).sum(axis=0) / np.where(total > 0, total, 1.0)
+        mean = (energy * weight).sum(axis=0) / np.where(known, total, 1.0)
         return (10.0 * np.log10(np.where(known, mean, 1.0)) if method == "energetic" else mean), known
     if method in ("min", "max"):
-        fill = np.inf if method == "min" else -np.inf
+        fill = _limit(block.dtype, largest=method == "min")
         values = getattr(np.where(present, block, fill), method)(axis=0)
-        return np.where(known, values, 0.0), known
+        return np.where(known, values, np.zeros((), block.dtype)), known
     if method == "last":
         at = block.shape[0] - 1 - present[::-1].argmax(axis=0)
         return block[at, np.arange(block.shape[1])], known
     raise RunError(f"'{method}' is no reduction over time", code="cell method")
 
 
-def _latest(tables: Sequence[Table], name: str, rows: list[NDArray[np.int64]], count: int) -> NDArray[Any]:
+def _limit(dtype: np.dtype[Any], *, largest: bool) -> Any:
+    if dtype.kind == "i":
+        return np.iinfo(dtype).max if largest else np.iinfo(dtype).min
+    return dtype.type(largest) if dtype.kind == "b" else dtype.type(np.inf if largest else -np.inf)
+
+
+def _latest(
+    tables: Sequence[Table], name: str, rows: list[NDArray[np.int64]], count: int
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     found = np.empty(count, tables[0][name].dtype)
+    missing = np.zeros(count, bool)
     for table, at in zip(tables, rows, strict=True):
         found[at] = table[name]
-    return found
+        missing[at] = table.mask(name)
+    return found, missing
 
 
 def per_entity(
@@ -246,7 +311,10 @@ def per_entity(
 
 
 def split_by_time(port: Port, table: Table, origin: np.datetime64, end: int, step: int | None) -> Recording:
-    """A source's rows as windows: each instant opens one, until the next instant or for ``step``."""
+    """A source's rows as windows: each instant opens one, until the next instant, or for ``step`` at most.
+
+    The window of events is their instant alone (one microsecond), so that each is read where it happened.
+    """
     name = port.time_column
     if name is None or port.at == "start":
         return Recording.of(port, [(0, 0, table)])
@@ -255,9 +323,19 @@ def split_by_time(port: Port, table: Table, origin: np.datetime64, end: int, ste
     table, micros = table.take(order), micros[order]
     instants, first = np.unique(micros, return_index=True)
     bounds = np.append(first, len(table))
+    longest = 1 if port.events else end if step is None else step
     parts: list[Part] = []
     for i, begin in enumerate(instants.tolist()):
-        following = int(instants[i + 1]) if i + 1 < len(instants) else end
-        until = begin + step if step is not None else max(following, begin)
+        following = int(instants[i + 1]) if i + 1 < len(instants) else max(end, begin + 1)
+        until = min(begin + longest, following)
         parts.append((begin, until, table.slice(int(bounds[i]), int(bounds[i + 1]))))
     return Recording.of(port, parts)
+
+
+def thinned(recording: Recording, every: int, end: int, origin: np.datetime64) -> Recording:
+    """The recording in windows of ``every`` microseconds, each column reduced by its own cell method."""
+    port = recording.port
+    methods = {n: reduction(c, None, n) for n, c in port.columns.items() if n != port.id}
+    history = History.of(recording, methods, origin)
+    windows = [(t, min(t + every, end)) for t in range(0, end, every)]
+    return Recording.of(port, [(a, b, history.over(a, b)) for a, b in windows])

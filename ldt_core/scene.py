@@ -115,7 +115,10 @@ class KpiBlock(Block):
 
 
 class Series(Part):
-    """One line, or one group of bars or dots. ``low`` and ``high`` draw the spread where given."""
+    """One line, or one group of bars or dots. ``low`` and ``high`` draw the spread where given.
+
+    Instants on an axis are RFC 3339 text or seconds since 1970.
+    """
 
     name: str
     x: list[float | str]
@@ -199,7 +202,10 @@ class ImageBlock(Block):
 
 
 class CustomBlock(Block):
-    """A block drawn by the viewer's own client module, with a static fallback."""
+    """A block drawn by the viewer's own client module.
+
+    ``fallback`` is the id of a picture among the scene's data, or text that says the same.
+    """
 
     kind: Literal["custom"] = "custom"
     module: str

@@ -47,11 +47,12 @@ class RunView(View):
     audience: Any = "planner"
     locale: str = "en"
     budget: int = 6_000_000
+    title: str = ""
     published: dict[str, tuple[Port, Table]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         twin = self.ensemble.twin
-        self.title = twin.title
+        self.title = self.title or twin.title
         self.crs, self.bounds = twin.crs, twin.bbox
         self.start, self.end = str(twin.period.start) + "Z", str(twin.period.end) + "Z"
         self.zone = twin.period.zone or "UTC"
@@ -291,6 +292,7 @@ def _render(
             "lock": lock_digest(offer.distribution),
             "params": params.model_dump(mode="json"),
             "show": show,
+            "title": view.title,
             "runs": [[n, record["scenarios"][n]] for n in names],
             "twin": record["twin"],
             "kpis": record["kpis"],
@@ -300,7 +302,7 @@ def _render(
     if entry is not None:
         found = scene.Scene.model_validate(json.loads(entry.file("scene.json")))
         return RenderedScene(found, {d.id: entry.recording(d.id).table for d in found.data})
-    given = RunView(ensemble, recordings, names, show, record)
+    given = RunView(ensemble, recordings, names, show, record, title=view.title)
     context = Context(start=twin.period.start, crs=twin.crs, bbox=twin.bbox)
     component = cast(Viewer, viewer(params, context))
     rendered = guarded(id, "render", lambda: component.render(given))
