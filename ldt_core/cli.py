@@ -79,6 +79,8 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
     manifest.add_argument("folders", nargs="+")
     manifest.add_argument("--check", action="store_true", help="only tell which have drifted")
 
+    add("schema", "the JSON Schema of twin.yaml, for editors")
+
     completion = add("completion", "the completion script of a shell")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
 
@@ -91,6 +93,12 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
             extra.add_argument("rest", nargs=argparse.REMAINDER)
             extra.set_defaults(plugin=command)
     return parser
+
+
+def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command by its name."""
+    actions = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(actions[0].choices)
 
 
 def _twin_argument(parser: argparse.ArgumentParser) -> None:
@@ -110,11 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        catalog = installed()
-        plugin = next((c for c in catalog.commands if words and words[0] == c.name), None)
+        parser = build_parser(installed().commands)
+        chosen = commands_of(parser).get(words[0]) if words else None
+        plugin = chosen.get_default("plugin") if chosen is not None else None
         if plugin is not None:
             return _call(plugin, words[1:])
-        parser = build_parser(catalog.commands)
         options = parser.parse_args(words)
         if options.command is None:
             parser.print_help()
@@ -163,7 +171,11 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     if options.command == "completion":
         from .commands.listing import completion
 
-        return completion(options, parser)
+        return completion(options, sorted(commands_of(parser)))
+    if options.command == "schema":
+        from .commands.listing import schema
+
+        return schema()
     if options.command == "manifest":
         from .manifest import main as write
 

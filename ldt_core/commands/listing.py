@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from ..catalog import installed
@@ -67,6 +68,14 @@ def _column(spec: dict[str, Any]) -> str:
     return " ".join(words)
 
 
+def schema() -> int:
+    """Print the schema; editors take it from a comment: ``# yaml-language-server: $schema=FILE``."""
+    from ..twin import twin_json_schema
+
+    print(json.dumps(twin_json_schema(), indent=2, ensure_ascii=False))
+    return 0
+
+
 _BASH = """_ldt() {{
   local word="${{COMP_WORDS[COMP_CWORD]}}"
   if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "{commands}" -- "$word"))
@@ -83,10 +92,8 @@ complete -c ldt -n 'not __fish_use_subcommand' -F
 """
 
 
-def completion(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+def completion(options: argparse.Namespace, commands: Sequence[str]) -> int:
     """A script for the shell; commands of plugins installed now are in it."""
-    action: Any = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    commands = sorted(action.choices)
     bash = _BASH.format(commands=" ".join(commands))
     if options.shell == "bash":
         print(bash, end="")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,44 @@ def test_the_page_says_what_is_made_up_and_fetches_nothing(first: tuple[Path, di
     assert not re.findall(r"""<(?:script|img|link|iframe)[^>]*(?:src|href)=["']?https?:""", page)
     assert len(page) < 2_000_000
     assert page.count("<svg") >= 8
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 320])
+def test_the_page_opens_from_disk_in_a_browser_without_scripts_and_is_accessible(
+    first: tuple[Path, dict[str, Any]], width: int
+) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing: apt-get install chromium")
+        pytest.skip("needs Chromium")
+    from playwright.sync_api import sync_playwright
+
+    axe = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    address = (first[0] / "ldt-demo" / "page.html").resolve().as_uri()
+    flags = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=flags)
+        try:
+            context = browser.new_context(
+                viewport={"width": width, "height": 800}, offline=True, bypass_csp=True
+            )
+            page, asked = context.new_page(), []
+            page.on("request", lambda r: asked.append(r.url))
+            page.goto(address)
+            assert asked == [address]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.locator("svg.map").count() >= 6
+            page.evaluate(axe)
+            found = page.evaluate(
+                "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})"
+            )
+            assert [v["id"] for v in found["violations"]] == []
+            plain = browser.new_context(java_script_enabled=False, offline=True).new_page()
+            plain.goto(address)
+            text = plain.inner_text("body")
+            for word in ("Kaivokatu", "Mean trip", "distinguishable", "drawn at random"):
+                assert word in text
+        finally:
+            browser.close()
