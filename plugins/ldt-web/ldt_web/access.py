@@ -45,7 +45,7 @@ def summarise(record: Mapping[str, Any], credits: list[str]) -> RunSummary:
         seed=record["seed"],
         replicates=record["replicates"],
         components=[
-            Part(n, c["use"], c["distribution"], c["version"], c["title"], c["licence"])
+            Part(n, c["use"], c["distribution"], c["version"], c["title"], c.get("licence", ""))
             for n, c in record["components"].items()
         ],
         credits=credits,
