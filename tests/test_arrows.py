@@ -100,6 +100,7 @@ ORDER = [
     "twin",
     "adapters",
     "resample",
+    "wires",
     "runner",
     "kpi",
     "wanted",

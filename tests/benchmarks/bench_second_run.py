@@ -37,7 +37,12 @@ def main() -> list[dict[str, Any]]:
     assert set(stored) == {"stored"}
     return [
         {"what": "first `ldt demo`", "ms": first * 1000, "ratio": 1.0, "aim": None},
-        {"what": "second `ldt demo` (3 s at most)", "ms": second * 1000, "ratio": second / first, "aim": None},
+        {
+            "what": "second `ldt demo` (3 s at most)",
+            "ms": second * 1000,
+            "ratio": second / first,
+            "aim": None,
+        },
     ]
 
 

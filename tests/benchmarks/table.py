@@ -19,7 +19,7 @@ BENCHMARKS = {
     "startup": HERE / "bench_startup.py",
     "step_loop": HERE / "bench_step_loop.py",
     "second_run": HERE / "bench_second_run.py",
-    "sumo": HERE.parent.parent / "plugins/ldt-simulator-sumo/benchmarks/bench_sumo.py",
+    "sumo": HERE / "bench_sumo.py",
 }
 
 
@@ -34,14 +34,18 @@ def load(path: Path) -> Any:
 
 def main(words: list[str]) -> int:
     names = [w for w in words if not w.startswith("-")] or list(BENCHMARKS)
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}", file=sys.stderr)
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}", file=sys.stderr
+    )
     rows = [{"benchmark": n, **row} for n in names for row in load(BENCHMARKS[n]).main()]
     if "--json" in words:
         print(json.dumps(rows, indent=1))
         return 0
     for row in rows:
         aim = f"{row['aim']:g}" if row.get("aim") else "-"
-        print(f"{row['benchmark']:<11} {row['what']:<58} {row['ms']:>12.3f} ms  x{row['ratio']:<9.3g} aim {aim}")
+        print(
+            f"{row['benchmark']:<11} {row['what']:<58} {row['ms']:>12.3f} ms  x{row['ratio']:<9.3g} aim {aim}"
+        )
     return 0
 
 
