@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,8 @@ from .classes import HEAVY
 from .network import Network, read_crs, read_network
 from .outputs import EdgeData, Sums, Tail, finished, write_definitions
 from .process import Sumo as Process
+
+_PART = 600 * ldt.SECOND
 
 
 class Sumo(ldt.Simulator):
@@ -198,8 +201,7 @@ class Sumo(ldt.Simulator):
         if self._snapshot is not None:
             self._entered_again = snapshot.entered_on_loading(process, self._rows, self._with_heavy)
         elif self._now > 0:
-            target = self.begin + self._now / ldt.SECOND
-            process.ask("returning to the saved instant", lambda: process.traci.simulationStep(target))
+            self._advance(0, self._now)
             self._edge_data.new(self._now // period)
             again = sum(1 for _ in finished(self._trip_tail))
             if again != self.arrived:
@@ -209,8 +211,16 @@ class Sumo(ldt.Simulator):
                     fix="resume with the same SUMO version and machine type, or run from the start",
                 )
 
+    def _advance(self, start: int, until: int) -> None:
+        """Simulate; in parts, so that a cancelled run ends soon. The parts change nothing."""
+        process = self._process
+        assert process is not None
+        for end in [*range(start + _PART, until, _PART), until]:
+            self.context.check_cancelled()
+            target = self.begin + end / ldt.SECOND
+            process.ask("simulating", partial(process.traci.simulationStep, target))
+
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables:
-        self.context.check_cancelled()
         if self._net is None:
             raise ldt.Unsupported("step before initialize", code="not initialized")
         start = self._now
@@ -230,10 +240,11 @@ class Sumo(ldt.Simulator):
                 self._teleports_before += self._count("teleports.total")
                 self._snapshot = self._save()
             self._launch(period)
-        process = self._process
-        assert process is not None
-        target = self.begin + until / ldt.SECOND
-        process.ask("simulating", lambda: process.traci.simulationStep(target))
+        try:
+            self._advance(start, until)
+        except BaseException:
+            self._halt()  # it may stand anywhere between the windows
+            raise
         self._snapshot = None
         sums = self._edge_data.new((until - start) // period)
         if self._entered_again is not None:

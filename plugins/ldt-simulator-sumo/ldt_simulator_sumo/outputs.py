@@ -101,11 +101,10 @@ class EdgeData:
             attributes, total, seen = ATTRIBUTES[name], sums[name], 0
             for interval in tail.new():
                 seen += 1
-                for edge in interval:
-                    row = self._rows.get(edge.attrib["id"])
-                    if row is not None:
-                        get = edge.get
-                        total[row] += [float(get(a) or 0.0) for a in attributes]
+                known = [edge for edge in interval if edge.attrib["id"] in self._rows]
+                if known:  # an edge stands in an interval at most once, so one indexed sum is exact
+                    rows = [self._rows[edge.attrib["id"]] for edge in known]
+                    total[rows] += [[float(edge.get(a) or 0.0) for a in attributes] for edge in known]
             if seen != intervals:
                 raise ldt.InputError(
                     f"SUMO wrote {seen} intervals of {name} data where {intervals} were due",

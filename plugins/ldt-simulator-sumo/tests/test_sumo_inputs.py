@@ -224,13 +224,19 @@ def test_steps_that_sumo_cannot_make_are_refused(sumo: Make, fork: Path) -> None
             simulator.step({}, until)
 
 
-def test_cancelling_ends_the_child(sumo: Make, fork: Path) -> None:
+def test_a_cancelled_step_ends_the_child_and_can_be_made_again(sumo: Make, play: Play, fork: Path) -> None:
+    whole = play(sumo({"network": str(fork), "demand": RATE}, folder="whole"), [60, 1800])
     simulator = sumo({"network": str(fork), "demand": RATE})
     simulator.initialize({})
     simulator.step({}, 60 * ldt.SECOND)
-    simulator.context.cancelled = lambda: True
+    answers = iter([False, True])
+    simulator.context.cancelled = lambda: next(answers)
     with pytest.raises(ldt.Cancelled):
-        simulator.step({}, 120 * ldt.SECOND)
+        simulator.step({}, 1800 * ldt.SECOND)
+    assert simulator._process is None
+    simulator.context.cancelled = bool
+    again = simulator.step({}, 1800 * ldt.SECOND)
+    assert {n: t.digest for n, t in again.items()} == {n: t.digest for n, t in whole[2].items()}
 
 
 @pytest.mark.citydata
