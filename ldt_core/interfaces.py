@@ -82,7 +82,8 @@ class unit(NamedTuple):  # noqa: N801 - reads as a word in Annotated[float, ldt.
 class File(str):
     """A file parameter: relative to the twin file, or ``package:NAME/PATH`` inside an installed package.
 
-    ``path`` is where it is. Its content, not its name, enters the store's keys.
+    ``path`` is where it is. Its content, not its name, enters the store's keys. For a file that names
+    others (a configuration, a list of tiles), annotate the parameter with a subclass that overrides ``files``.
     """
 
     __slots__ = ("path",)
@@ -96,15 +97,22 @@ class File(str):
     def __getnewargs__(self) -> tuple[str]:
         return (str(self.path),)
 
+    def files(self) -> tuple[Path, ...]:
+        """Every file or folder that this parameter stands for, itself first: their contents enter the keys."""
+        return (self.path,)
+
     def digest(self) -> str:
-        """sha256 of the file, or of every file's name and content for a folder."""
-        return file_digest(self.path)
+        """sha256 of the file, or of every file's name and content for a folder; of ``files`` where it is more."""
+        digests = [file_digest(path) for path in self.files()]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
         def validate(value: Any, info: ValidationInfo) -> File:
-            if isinstance(value, File):
+            if isinstance(value, cls):
                 return value
+            if isinstance(value, File):
+                return cls(str(value.path))
             if not isinstance(value, (str, Path)):
                 raise ValueError("a file is written as a path")
             base = (info.context or {}).get("base")

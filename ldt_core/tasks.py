@@ -47,7 +47,7 @@ def content_digest(path: Path) -> str:
 def canonical_params(value: Any) -> Any:
     """Parameters as JSON for a key: files by content, secrets left out."""
     if isinstance(value, File):
-        return {"file": content_digest(value.path)}
+        return {"file": [content_digest(path) for path in value.files()]}
     if isinstance(value, SecretStr):
         return None
     if isinstance(value, BaseModel):
@@ -214,10 +214,11 @@ def _recording(store: Store, key: str, ref: str) -> Recording:
 
 def _file_digests(plan: Plan, stage: Stage) -> list[str]:
     return [
-        content_digest(v.path)
+        content_digest(path)
         for name in stage.members
         for v in _values(plan.nodes[name].params)
         if isinstance(v, File)
+        for path in v.files()
     ]
 
 
