@@ -66,7 +66,11 @@ def sources(demand: Demand) -> Demands:
     """The input files that the parameters or the configuration name, not yet copied."""
     if demand.config is None:
         return Demands([f.path for f in demand.routes], [f.path for f in demand.additional])
-    path = demand.config.path
+    return read_config(demand.config.path)
+
+
+def read_config(path: Path) -> Demands:
+    """The input files that a .sumocfg names. Raises ``NotFound`` and ``InputError``."""
     with open_xml(path) as stream:
         try:
             root = ET.parse(stream).getroot()  # noqa: S314 - expat expands no external entity
