@@ -10,10 +10,7 @@ from .scan import scan
 from .tables import Heights, building_table, place_table, street_table, tree_table
 
 _CRS = "EPSG:4326"
-_RULE = (
-    "Heights of buildings that state neither a height nor levels are assumed: params.default_height where"
-    " given, else the median of the other buildings."
-)
+_RULE = "Heights of buildings for which the map gives neither a height nor a number of levels are assumed."
 
 
 def _port(
