@@ -45,6 +45,7 @@ def plan_as_dict(ensemble: Ensemble) -> dict[str, Any]:
                         "use": [plan.nodes[n].offer.id for n in stage.members],
                         "step": [plan.nodes[n].step for n in stage.members],
                         "replicated": stage.replicated,
+                        "seeds": _seeds(ensemble, s, stage.members),
                         "states": [
                             ensemble.works[s, stage.name, r].state
                             for r in range(ensemble.replicates if stage.replicated else 1)
@@ -82,6 +83,8 @@ def print_plan(ensemble: Ensemble) -> None:
                 for r in range(ensemble.replicates if stage.replicated else 1)
             ]
             print(f"  {number}. {members}: {_states([w.state for w in works])}")
+        for component, seeds in _seeds(ensemble, name, list(plan.nodes)).items():
+            print(f"  seeds of {component}: {', '.join(str(s) for s in seeds)}")
         if plan.notes and plan.notes != said:
             print("  on the way:")
             for note in plan.notes:
@@ -90,6 +93,16 @@ def print_plan(ensemble: Ensemble) -> None:
         for note in plan.unproved:
             print(f"  not proved: {note}")
     print("\nthe wiring and the schedule hold")
+
+
+def _seeds(ensemble: Ensemble, scenario: str, members: Sequence[str]) -> dict[str, list[int]]:
+    """The seed of each stochastic member by replicate."""
+    nodes, seed = ensemble.plans[scenario].nodes, ensemble.twins[scenario].run.seed
+    return {
+        n: [nodes[n].seed(seed, r) for r in range(ensemble.replicates)]
+        for n in members
+        if nodes[n].component.stochastic
+    }
 
 
 def _states(states: Sequence[str]) -> str:
