@@ -70,7 +70,7 @@ def transformer(source: str, target: str, area: Box | None) -> Any:
             parse_crs(source),
             parse_crs(target),
             always_xy=True,
-            area_of_interest=None if area is None else AreaOfInterest(*area),
+            area_of_interest=None if area is None else AreaOfInterest(*area),  # type: ignore[arg-type]
             allow_ballpark=False,  # PROJ would leave out the change of datum, without a word
         )
     if not group.transformers:
@@ -153,17 +153,10 @@ def reproject(table: Table, name: str, step: CrsStep) -> Table:
 
     Raises ``InputError`` for a place that the target CRS cannot show.
     """
-    import numpy as np
-    import shapely
-
-    operation = transformer(step.source, step.target, step.area)
-    moved = shapely.transform(table[name], operation.transform, interleaved=False)
-    coordinates, rows = shapely.get_coordinates(moved, return_index=True)
-    lost = ~np.isfinite(coordinates).all(axis=1)
-    if lost.any():
-        row = int(rows[lost][0])
+    moved, lost = _move(table[name], step)
+    if lost:
         raise InputError(
-            f"row {row} lies outside the area of {step.target:.60}: {table[name][row].wkt:.80}",
+            f"row {lost[0]} lies outside the area of {step.target:.60}: {table[name][lost[0]].wkt:.80}",
             code="coverage gap",
             where=name,
             fix="correct the place, or the CRS under columns: in the twin file",
@@ -173,6 +166,17 @@ def reproject(table: Table, name: str, step: CrsStep) -> Table:
     return changed if mask is None else changed.with_mask(name, mask)
 
 
+def _move(shapes: Any, step: CrsStep) -> tuple[Any, list[int]]:
+    """The geometries in the target CRS, and the rows that it cannot show."""
+    import numpy as np
+    import shapely
+
+    operation = transformer(step.source, step.target, step.area)
+    moved = shapely.transform(shapes, operation.transform, interleaved=False)
+    coordinates, rows = shapely.get_coordinates(moved, return_index=True)
+    return moved, np.unique(rows[~np.isfinite(coordinates).all(axis=1)]).tolist()
+
+
 def within(table: Table, port: Port, crs: str, bbox: Box) -> Table:
     """The rows whose geometry meets ``bbox``, given in ``crs``."""
     import shapely
@@ -180,8 +184,9 @@ def within(table: Table, port: Port, crs: str, bbox: Box) -> Table:
     name = port.geometry_column
     if name is None or not len(table):
         return table
-    shapes = table
+    shapes = table[name]
     own = port.columns[name].crs or crs
     if own != "twin" and not same_crs(own, crs):
-        shapes = reproject(table.select(name), name, CrsStep(own, crs, degrees(bbox, crs)))
-    return table.take(shapely.intersects(shapes[name], shapely.box(*bbox)))
+        shapes, lost = _move(shapes, CrsStep(own, crs, degrees(bbox, crs)))
+        shapes[lost] = None  # what the twin's CRS cannot show lies far away
+    return table.take(shapely.intersects(shapes, shapely.box(*bbox)))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # The modules of the core that can change a number; the others only place, show or store it.
-_CORE = ("adapters", "interfaces", "resample", "runner", "tables", "units")
+_CORE = ("adapters", "interfaces", "resample", "runner", "tables", "units", "wires")
 
 
 @cache

@@ -23,7 +23,7 @@ from .units import conversion
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .twin import KpiDefinition
+    from .twin import Condition, KpiDefinition
 
 OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -67,6 +67,7 @@ _STUDENT = (
     2.04522964213,
     2.0422724563,
 )
+COUNTING = ("share", "duration")
 TOO_FEW = "too few to tell"
 SAME = "same in every replicate"
 DISTINGUISHABLE = "distinguishable"
@@ -96,13 +97,27 @@ def result_unit(kpi: KpiDefinition, column: Column) -> str:
 
 def check_reductions(kpi: KpiDefinition, column: Column, events: bool, where: str) -> None:
     """Refuse what has no meaning: a mean of decibels, a share without ``where``."""
+    counting = [how for how in kpi.reduce.values() if how in COUNTING]
+    if len(counting) > 1:
+        raise WiringError(
+            f"{' and '.join(counting)} both count where the condition holds",
+            code="cell method",
+            where=where,
+            fix="count once, and reduce the other axis by mean, max, min or sum",
+        )
     for axis, how in kpi.reduce.items():
-        if how in ("share", "duration") and not kpi.where:
+        if how in COUNTING and not kpi.where:
             raise WiringError(
                 f"{how} needs where:", code="cell method", where=where, fix="add where: column op value"
             )
         if how == "duration" and axis != "time":
-            raise WiringError("duration is a reduction over time", code="cell method", where=where)
+            raise WiringError(
+                "duration is a reduction over time", code="cell method", where=where, fix="write space: share"
+            )
+        if how == "energetic" and column.unit != "dB":
+            raise WiringError(
+                "the energetic mean is one of levels in dB", code="cell method", where=where, fix="write mean"
+            )
         if how in ("mean", "sum") and column.unit == "dB" and not _counted_before(kpi, axis):
             raise WiringError(
                 f"levels in dB have no {how} over {axis}",
@@ -119,6 +134,28 @@ def check_reductions(kpi: KpiDefinition, column: Column, events: bool, where: st
             )
     if kpi.unit is not None:
         conversion(result_unit(kpi, column), kpi.unit)
+
+
+def check_condition(condition: Condition, column: Column, where: str) -> None:
+    """Refuse a condition whose value cannot stand in its column."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "number": (int, float),
+        "integer": (int, float),
+        "boolean": (bool,),
+        "text": (str,),
+    }
+    name, sign, value = condition
+    fits = isinstance(value, kinds.get(column.kind, ())) and isinstance(value, bool) == (
+        column.kind == "boolean"
+    )
+    ordered = column.kind in ("number", "integer") or sign in ("==", "!=")
+    if not (fits and ordered):
+        raise WiringError(
+            f"where: '{name}' is of kind {column.kind}, which cannot be compared by {sign} {value!r}",
+            code="dtype",
+            where=where,
+            fix="compare numbers with numbers, and text or truth by == and != only",
+        )
 
 
 def _counted_before(kpi: KpiDefinition, axis: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,7 +50,9 @@ def reduction(column: Column, asked: str | None, where: str) -> str:
 
 def refuse_unstated(name: str, where: str) -> WiringError:
     """The error where a level would be averaged though nobody said how."""
-    return _refused(f"'{name}' is a level in dB, averaged over time only by a stated method", where, LEVEL_FIX)
+    return _refused(
+        f"'{name}' is a level in dB, averaged over time only by a stated method", where, LEVEL_FIX
+    )
 
 
 def _refused(what: str, where: str, fix: str) -> WiringError:
@@ -82,7 +85,7 @@ class History:
         self.starts = recording.windows[:, 0].tolist()
         self.ends = recording.windows[:, 1].tolist()
         bounds = recording.offsets.tolist()
-        self.tables = [recording.table.slice(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        self.tables = [recording.table.slice(a, b) for a, b in pairwise(bounds)]
         return self
 
     def append(self, start: int, end: int, table: Table) -> None:
@@ -255,7 +258,7 @@ def collapse(
     ``weights`` has one value per row of ``block``, or one per value. A mean over no weight at all
     is not known.
     """
-    known: NDArray[np.bool_] = np.any(present, axis=0)  # type: ignore[assignment]
+    known: NDArray[np.bool_] = np.any(present, axis=0)
     if not len(block):
         return np.zeros(block.shape[1]), known
     if method == "sum":

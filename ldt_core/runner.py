@@ -8,51 +8,36 @@ come from the store; what is recorded goes back to it.
 from __future__ import annotations
 
 import logging
-import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
-from .adapters import Adapter, within
-from .errors import Cancelled, LdtError, RunError, ScheduleError
+from .adapters import within
+from .errors import (
+    Cancelled,
+    InputError,
+    LdtError,
+    NotFound,
+    ParamError,
+    RunError,
+    ScheduleError,
+    Unavailable,
+    Unsupported,
+)
 from .interfaces import AnyPort, Component, Context, DataSource, Flag, Model, Query, Simulator, Step, Window
-from .resample import History, split_by_time
-from .tables import Port, Recording, Table, check, empty
+from .resample import History, split_by_time, thinned
+from .tables import Checker, Port, Recording, Table, check, empty
+from .wires import LagReader, Read, Wire, fill, in_order, merge_tables, merged
+
+__all__ = ["Member", "Outcome", "Setting", "Wire", "guarded", "run_stage"]
 
 log = logging.getLogger("ldt.runner")
-
-
-@dataclass(frozen=True)
-class Wire:
-    """One link with all that is needed to read over it. ``methods`` reduce the source's columns over time;
-    ``verify`` is the target's port where the source promises less than it wants."""
-
-    source: str
-    port: str
-    target: str
-    input: str
-    when: str = "now"
-    methods: Mapping[str, str] = field(default_factory=dict)
-    adapter: Adapter = field(default_factory=Adapter)
-    init: float | int | str | None = None
-    merge: str | None = None
-    place: str = ""
-    verify: Port | None = None
-
-    def read(self, table: Table) -> Table:
-        """The source's rows as the target wants them; checked where the source promises less."""
-        table = self.adapter.apply(table)
-        if self.verify is not None:
-            table = cast(Table, check(table, self.verify, f"{self.origin} -> {self.target}.{self.input}"))
-        return table
-
-    @property
-    def origin(self) -> str:
-        return f"{self.source}.{self.port}"
+Part = tuple[int, int, Table]
+MAY_RAISE = (ParamError, InputError, NotFound, Unavailable, Unsupported, Cancelled)
 
 
 @dataclass(frozen=True)
@@ -102,9 +87,9 @@ def run_stage(
     """Run the members to the end and return what ``record`` names (value: thin to this many us).
 
     ``inputs`` holds the recordings of ports outside the stage by ``component.port``. Any error leaves
-    the members finalized.
+    the members finalized. ``progress`` is told shares that only grow.
     """
-    loop = _Loop(wires, inputs, record, setting, progress, cancelled)
+    loop = _Loop(in_order(wires), inputs, record, setting, progress, cancelled)
     try:
         for member in members:
             loop.add(member)
@@ -116,7 +101,7 @@ def run_stage(
 
 
 class _Actor:
-    """A member at work: its instance, clock and wires."""
+    """A member at work: its instance, clock, readers and outputs."""
 
     def __init__(self, member: Member, component: Component, wires: list[Wire]) -> None:
         self.member = member
@@ -124,25 +109,45 @@ class _Actor:
         self.component = component
         self.context = component.context
         self.time = 0
+        self.step = member.step or 0
         self.start_wires = [w for w in wires if member.inputs[w.input].at == "start"]
         self.wires = [w for w in wires if member.inputs[w.input].at == "step"]
         self.start_inputs: dict[str, Any] = {}
         self.start_outputs: dict[str, Table] = {}
-        self.outputs = {n: p for n, p in member.outputs.items() if p.at == "step"}
-        self.readers: list[tuple[str, Callable[[int, int], Table]]] = []
+        self.readers: list[tuple[str, Read]] = []
         self.now: list[_Actor] = []
         self.lag: list[_Actor] = []
         self.histories: dict[str, list[History]] = {}
-        self.parts: dict[str, list[tuple[int, int, Table]]] = {}
+        self.parts: dict[str, list[Part]] = {}
+        self.outs: list[tuple[str, Checker, list[History], list[Part] | None]] = []
+
+    def clock(self) -> None:
+        """Bind once what every window needs: the output checks and the call into the component."""
+        self.outs = [
+            (n, Checker(p, f"{self.name}.{n}"), self.histories.get(n, []), self.parts.get(n))
+            for n, p in self.member.outputs.items()
+            if p.at == "step"
+        ]
+        component = self.component
+        self.call: Callable[[Any, int], Any]
+        if isinstance(component, Simulator):
+            self.call = component.step
+        elif self.start_inputs:
+            self.call = lambda inputs, until: component.compute({**self.start_inputs, **inputs})  # type: ignore[attr-defined]
+        else:
+            self.call = lambda inputs, until: component.compute(inputs)  # type: ignore[attr-defined]
 
     def ready(self, end: int) -> bool:
         """Whether the next window may run; see the module's docstring."""
-        if self.time >= end:
-            return False
-        until = min(self.time + cast(int, self.member.step), end)
-        if any(a.time < until for a in self.now):
-            return False
-        return all(a.time >= end or min(a.time + cast(int, a.member.step), end) > self.time for a in self.lag)
+        start = self.time
+        until = min(start + self.step, end)
+        for other in self.now:
+            if other.time < until:
+                return False
+        for other in self.lag:
+            if other.time < end and min(other.time + other.step, end) <= start:
+                return False
+        return True
 
 
 class _Loop:
@@ -158,7 +163,9 @@ class _Loop:
         self.wires, self.inputs, self.record, self.setting = wires, inputs, record, setting
         self.progress, self.cancelled = progress, cancelled
         self.actors: dict[str, _Actor] = {}
-        self.start_tables: dict[str, Recording] = {}
+        self.read: dict[str, Recording] = {}
+        self.lagged: list[LagReader] = []
+        self.done, self.told, self.next = 0, 0.0, 0.0
 
     def add(self, member: Member) -> None:
         s = self.setting
@@ -179,7 +186,7 @@ class _Loop:
         )
         component = guarded(member.name, "construction", lambda: member.component(member.params, context))
         actor = _Actor(member, component, [w for w in self.wires if w.target == member.name])
-        context.progress = lambda share: self._report(actor, share)
+        context.progress = lambda share: self._tell(actor, share)
         self.actors[member.name] = actor
 
     # -- before the clock starts ------------------------------------------------------------
@@ -187,15 +194,14 @@ class _Loop:
     def initialize(self) -> None:
         waiting = list(self.actors.values())
         while waiting:
-            ready = [
-                a
-                for a in waiting
-                if not any(w.source in {o.name for o in waiting if o is not a} for w in a.start_wires)
-            ]
+            names = {a.name for a in waiting}
+            ready = [a for a in waiting if not any(w.source in names for w in a.start_wires)]
             if not ready:
                 raise ScheduleError(
-                    f"{', '.join(a.name for a in waiting)} wait for each other's values at the start",
+                    f"{', '.join(sorted(names))} wait for each other's values at the start",
                     code="cycle",
+                    where=waiting[0].start_wires[0].place,
+                    fix="remove one of the links between them that are read at the start",
                 )
             for actor in ready:
                 self._start(actor)
@@ -204,92 +210,95 @@ class _Loop:
             self._connect(actor)
 
     def _start(self, actor: _Actor) -> None:
+        given: dict[str, list[Table]] = {}
+        merges = {w.input: w.merge for w in actor.start_wires}
         for wire in actor.start_wires:
-            table = self._start_table(wire)
-            previous = actor.start_inputs.get(wire.input)
-            actor.start_inputs[wire.input] = table if previous is None else Table.concat([previous, table])
+            given.setdefault(wire.input, []).append(self._start_table(wire))
+        for name, tables in given.items():
+            port = cast(Port, actor.member.inputs[name])
+            actor.start_inputs[name] = merge_tables(tables, merges[name], port)
         component = actor.component
-        if not isinstance(component, Simulator):
-            return
-        given = guarded(actor.name, "initialize", lambda: component.initialize(actor.start_inputs)) or {}
-        for name, data in given.items():
-            if name not in actor.member.outputs:
+        if isinstance(component, DataSource):
+            self._read(actor, component)
+        elif isinstance(component, Simulator):
+            self._initialize(actor, component)
+        elif actor.member.step is None and not actor.wires:
+            self._compute_once(actor)
+
+    def _initialize(self, actor: _Actor, component: Simulator) -> None:
+        answer = guarded(actor.name, "initialize", lambda: component.initialize(actor.start_inputs))
+        given = {} if answer is None else answer
+        if not isinstance(given, Mapping):
+            raise broken(actor.name, f"initialize returned a {type(given).__name__}, not tables by port")
+        for name in given:
+            port = actor.member.outputs.get(name)
+            if port is None:
                 raise broken(actor.name, f"initialize returned '{name}', which is no output port")
-            port = actor.member.outputs[name]
-            actor.start_outputs[name] = cast(Table, check(data, port, f"{actor.name}.{name}"))
+            actor.start_outputs[name] = self._checked(actor, given, name, port, "initialize")
         for name, port in actor.member.outputs.items():
             if port.at == "start" and name not in actor.start_outputs:
                 raise broken(actor.name, f"initialize did not return the start port '{name}'")
 
     def _start_table(self, wire: Wire) -> Table:
         source = self.actors.get(wire.source)
-        if source is not None:
-            return wire.read(source.start_outputs[wire.port])
-        return wire.read(self.inputs[wire.origin].table)
+        if source is None:
+            return wire.read(self.inputs[wire.origin].table)
+        return wire.read(source.start_outputs[wire.port])
 
     def _connect(self, actor: _Actor) -> None:
-        grouped: dict[str, list[Callable[[int, int], Table]]] = {}
-        merges: dict[str, str | None] = {}
+        grouped: dict[str, list[Read]] = {}
         for wire in actor.wires:
             grouped.setdefault(wire.input, []).append(self._reader(actor, wire))
-            merges[wire.input] = wire.merge
-        for name, readers in grouped.items():
-            if len(readers) == 1:
-                actor.readers.append((name, readers[0]))
-            else:
-                actor.readers.append((name, _merged(readers, merges[name], actor.member.inputs[name])))
+        merges = {w.input: w.merge for w in actor.wires}
+        for name, reads in grouped.items():
+            port = cast(Port, actor.member.inputs[name])
+            actor.readers.append((name, reads[0] if len(reads) == 1 else merged(reads, merges[name], port)))
 
-    def _reader(self, actor: _Actor, wire: Wire) -> Callable[[int, int], Table]:
+    def _reader(self, actor: _Actor, wire: Wire) -> Read:
         source = self.actors.get(wire.source)
         if source is None:
             recording = self.inputs[wire.origin]
             if recording.port.at == "start":
-                fixed = wire.read(recording.table)
-                return lambda start, end: fixed
+                return _always(wire.read(recording.table))
             history = History.of(recording, wire.methods, self.setting.start)
         else:
             port = cast(Port, source.member.outputs[wire.port])
+            if port.at == "start":
+                return _always(wire.read(source.start_outputs[wire.port]))
             history = History(port, wire.methods, self.setting.start)
             source.histories.setdefault(wire.port, []).append(history)
             if wire.port in source.start_outputs:
                 history.append(0, 0, source.start_outputs[wire.port])
-        adapt = None if wire.adapter.identity and wire.verify is None else wire.read
         if wire.when == "lag":
             if source is not None:
                 actor.lag.append(source)
-            return self._lagged(actor, wire, history, adapt)
+            return self._lag_reader(actor, wire, history)
         if source is not None:
             actor.now.append(source)
-        if adapt is None:
-            return history.over
-        return lambda start, end: adapt(history.over(start, end))
+        adapt = wire.adapt()
+        return history.over if adapt is None else lambda start, end: adapt(history.over(start, end))
 
-    def _lagged(
-        self, actor: _Actor, wire: Wire, history: History, adapt: Callable[[Table], Table] | None
-    ) -> Callable[[int, int], Table]:
-        initial = self._initial(actor, wire) if wire.init is not None else None
+    def _lag_reader(self, actor: _Actor, wire: Wire, history: History) -> LagReader:
+        def missing() -> Exception:
+            return ScheduleError(
+                f"{wire.origin} has no value yet at the start",
+                code="init missing",
+                where=wire.place,
+                fix="write init: with a value on the link, or let initialize return the port",
+            )
 
-        def read(start: int, end: int) -> Table:
-            found = history.last(start)
-            if found is not None:
-                return found if adapt is None else adapt(found)
-            if initial is None:
-                raise ScheduleError(
-                    f"{wire.origin} has no value yet at the start",
-                    code="init missing",
-                    where=wire.place,
-                    fix="write init: with a value on the link, or let initialize return the port",
-                )
-            return initial
+        reader = LagReader(wire, history, self._initial(actor, wire), missing)
+        self.lagged.append(reader)
+        return reader
 
-        return read
-
-    def _initial(self, actor: _Actor, wire: Wire) -> Table:
+    def _initial(self, actor: _Actor, wire: Wire) -> Table | None:
         """The scalar ``init`` for every entity that the receiver (or the source) knows at the start."""
-        port = actor.member.inputs[wire.input]
+        if wire.init is None:
+            return None
+        port = cast(Port, actor.member.inputs[wire.input])
         ids = None
         if port.id is not None:
-            ids = self._entities(port.entity, actor, self.actors.get(wire.source))
+            ids = _entities(port.entity, actor, self.actors.get(wire.source))
             if ids is None:
                 raise ScheduleError(
                     f"no table at the start lists the entities '{port.entity}' that init: fills",
@@ -297,136 +306,144 @@ class _Loop:
                     where=wire.place,
                     fix="let the source's initialize return the port",
                 )
-        rows = 1 if ids is None else len(ids)
-        columns: dict[str, Any] = {}
-        for name, column in port.columns.items():
-            if name == port.id:
-                columns[name] = ids
-            elif column.kind == "instant":
-                columns[name] = np.full(rows, self.setting.start)
-            else:
-                columns[name] = np.full(rows, wire.init, column.dtype)
-        return Table(columns)
-
-    def _entities(self, entity: str | None, *actors: _Actor | None) -> Any:
-        for actor in actors:
-            if actor is None:
-                continue
-            for tables, ports in (
-                (actor.start_inputs, actor.member.inputs),
-                (actor.start_outputs, actor.member.outputs),
-            ):
-                for name, table in tables.items():
-                    if ports[name].entity == entity and ports[name].id is not None:
-                        return table[cast(str, ports[name].id)]
-        return None
+        return fill(port, wire.init, ids, self.setting.start)
 
     # -- the clock --------------------------------------------------------------------------
 
     def run(self) -> None:
         end = self.setting.end
-        sources = [a for a in self.actors.values() if isinstance(a.component, DataSource)]
-        for actor in sources:
-            self._read(actor)
-        clocked = [a for a in self.actors.values() if a not in sources]
-        for actor in clocked:
+        for actor in self.actors.values():
             self._prepare(actor)
-        running = [a for a in clocked if a.member.step is not None]
-        while True:
-            moved = False
-            for actor in running:
-                while actor.ready(end):
-                    self._advance(actor, end)
-                    moved = True
-            if all(a.time >= end for a in running):
-                return
-            if not moved:
-                stuck = ", ".join(f"{a.name} at {a.time / 1e6:g} s" for a in running if a.time < end)
-                raise ScheduleError(f"no member can go on: {stuck}", code="stall")
+        running = [a for a in self.actors.values() if a.step]
+        longest = max((a.step for a in running), default=0)
+        while running:
+            # Nobody runs far ahead of the slowest, so that few windows wait for their readers.
+            moved = self._pass(running, min(end, min(a.time for a in running) + longest))
+            if not moved and not self._pass(running, end):
+                stuck = ", ".join(f"{a.name} at {a.time / 1e6:g} s" for a in running)
+                raise ScheduleError(
+                    f"no member can go on: {stuck}",
+                    code="stall",
+                    fix="choose steps that divide one another, or make another link of the loop when: lag",
+                )
+            running = [a for a in running if a.time < end]
+        self.progress(1.0)
+
+    def _pass(self, running: Iterable[_Actor], horizon: int) -> bool:
+        moved, end, advance = False, self.setting.end, self._advance
+        for actor in running:
+            while actor.time < horizon and actor.ready(end):
+                advance(actor, end)
+                moved = True
+        return moved
 
     def _prepare(self, actor: _Actor) -> None:
-        for name in actor.outputs:
-            if f"{actor.name}.{name}" in self.record:
-                actor.parts[name] = []
+        if isinstance(actor.component, DataSource) or actor.time:
+            return
+        for name, port in actor.member.outputs.items():
+            if port.at == "step" and f"{actor.name}.{name}" in self.record:
+                first = actor.start_outputs.get(name)
+                actor.parts[name] = [] if first is None else [(0, 0, first)]
         if actor.member.step is None:
             self._compute_once(actor)
+        else:
+            actor.clock()
 
     def _compute_once(self, actor: _Actor) -> None:
-        """A model whose inputs are all given at the start runs once, over the whole run."""
-        component = cast(Model, actor.component)
+        """A model without windows runs once, over the whole run."""
+        component, end = cast(Model, actor.component), self.setting.end
         given = dict(actor.start_inputs)
-        given.update({n: read(0, self.setting.end) for n, read in actor.readers})
+        given.update({n: self._given(actor, read, 0, end) for n, read in actor.readers})
         out = guarded(actor.name, "compute", lambda: component.compute(given))
         for name, port in actor.member.outputs.items():
-            table = self._output(actor, out, name, port)
-            window = (0, 0) if port.at == "start" else (0, self.setting.end)
-            if port.at == "start":
-                actor.start_outputs[name] = table
-            elif name in actor.parts:
-                actor.parts[name].append((*window, table))
-        actor.time = self.setting.end
+            table = self._checked(actor, out, name, port, "compute")
+            actor.start_outputs[name] = table
+            actor.parts[name] = [(0, end, table)]
+        actor.time = end
+        self._moved(end)
+
+    def _given(self, actor: _Actor, read: Read, start: int, end: int) -> Table:
+        try:
+            return read(start, end)
+        except LdtError as exc:
+            exc.where = _place(actor.name, _span(start, end), exc.where)
+            raise
 
     def _advance(self, actor: _Actor, end: int) -> None:
         if self.cancelled():
-            raise Cancelled("the run was cancelled", code="cancelled")
+            raise Cancelled("the run was cancelled", code="cancelled", where=actor.name)
         start = actor.time
-        until = min(start + cast(int, actor.member.step), end)
-        inputs = {name: read(start, until) for name, read in actor.readers}
+        until = min(start + actor.step, end)
         actor.context.window = Window(start, until)
-        component = actor.component
         try:
-            if isinstance(component, Simulator):
-                out: Any = component.step(inputs, until)
-            else:
-                out = cast(Model, component).compute({**actor.start_inputs, **inputs})
+            inputs = {name: read(start, until) for name, read in actor.readers}
         except LdtError as exc:
-            exc.where = exc.where or f"{actor.name} in [{start / 1e6:g} s, {until / 1e6:g} s)"
+            exc.where = _place(actor.name, _span(start, until), exc.where)
             raise
-        except Exception as exc:
-            raise wrapped(actor.name, f"[{start / 1e6:g} s, {until / 1e6:g} s)", exc) from exc
+        out: Any
+        try:
+            out = actor.call(inputs, until)
+        except (Exception, SystemExit) as exc:
+            _raise_told(actor.name, _span(start, until), exc)
         reached = until
         if type(out) is Step:
-            out, reached = out.tables, out.reached
-            if not start < reached <= until:
-                raise broken(actor.name, f"step reached {reached} us, asked were {start} < t <= {until} us")
-        for name, port in actor.outputs.items():
-            table = self._output(actor, out, name, port)
-            for history in actor.histories.get(name, ()):
+            reached = self._reached(actor, out.reached, start, until)
+            out = out.tables
+        for name, checker, histories, parts in actor.outs:
+            try:
+                table = cast(Table, checker(out[name]))
+            except Exception as exc:
+                raise _broken_output(actor.name, name, _span(start, until), exc) from exc
+            for history in histories:
                 history.append(start, reached, table)
-            parts = actor.parts.get(name)
             if parts is not None:
                 parts.append((start, reached, table))
         actor.time = reached
-        self._report(actor, 0.0)
+        self.done += reached - start
+        if self.done >= self.next:
+            self._tell(None, 0.0)
 
-    def _output(self, actor: _Actor, out: Any, name: str, port: AnyPort) -> Table:
+    def _reached(self, actor: _Actor, reached: Any, start: int, until: int) -> int:
+        whole = isinstance(actor.component, Simulator) and isinstance(reached, (int, np.integer))
+        if whole and start < reached <= until:
+            return int(reached)
+        raise broken(
+            f"{actor.name} in {_span(start, until)}",
+            f"step reached {reached!r} us, asked were {start} < t <= {until} us",
+        )
+
+    def _checked(self, actor: _Actor, out: Any, name: str, port: AnyPort, what: str) -> Table:
         try:
-            data = out[name]
-        except (KeyError, TypeError):
-            raise broken(actor.name, f"the output port '{name}' was not returned") from None
-        return cast(Table, check(data, port, f"{actor.name}.{name}"))
+            return cast(Table, check(out[name], port, f"{actor.name}.{name}"))
+        except Exception as exc:
+            raise _broken_output(actor.name, name, what, exc) from exc
 
-    def _read(self, actor: _Actor) -> None:
+    # -- sources ----------------------------------------------------------------------------
+
+    def _read(self, actor: _Actor, component: DataSource) -> None:
         s = self.setting
-        component = cast(DataSource, actor.component)
         query = Query(
             outputs=tuple(actor.member.outputs),
             bbox=s.bbox,
             start=s.start,
             end=s.start + np.timedelta64(s.end, "us"),
         )
-        answer = guarded(actor.name, "read", lambda: component.read(query))
-        batches = [answer] if isinstance(answer, Mapping) else list(answer)
+        batches = guarded(actor.name, "read", lambda: _batches(component.read(query)))
+        odd = next((b for b in batches if not isinstance(b, Mapping)), None)
+        if odd is not None:
+            raise broken(actor.name, f"read returned a {type(odd).__name__}, not tables by port")
         for name, port in actor.member.outputs.items():
-            tables = [cast(Table, check(b[name], port, f"{actor.name}.{name}")) for b in batches if name in b]
-            if not tables and batches:
+            given = [b[name] for b in batches if name in b]
+            if not given and batches:
                 raise broken(actor.name, f"the output port '{name}' was not returned")
-            table = Table.concat(tables) if tables else empty(cast(Port, port))
-            recording = self._asked(cast(Port, port), table, actor)
-            if port.at == "start":
+            checked = [check(data, port, f"{actor.name}.{name}") for data in given]
+            if isinstance(port, Port):
+                tables = cast("list[Table]", checked)
+                recording = self._asked(port, Table.concat(tables) if tables else empty(port), actor)
                 actor.start_outputs[name] = recording.table
-            self.start_tables[f"{actor.name}.{name}"] = recording
+                self.read[f"{actor.name}.{name}"] = recording
         actor.time = s.end
+        self._moved(s.end)
 
     def _asked(self, port: Port, table: Table, actor: _Actor) -> Recording:
         """Only what the query asked for, whatever the source gave."""
@@ -443,132 +460,122 @@ class _Loop:
 
     def outcome(self) -> Outcome:
         recordings: dict[str, Recording] = {}
-        for ref, thin in self.record.items():
+        for ref, every in self.record.items():
             name, _, port_name = ref.partition(".")
             actor = self.actors.get(name)
             if actor is None:
                 continue
             port = cast(Port, actor.member.outputs[port_name])
-            if ref in self.start_tables:
-                recordings[ref] = self.start_tables[ref]
+            if ref in self.read:
+                recording = self.read[ref]
             elif port.at == "start":
-                recordings[ref] = Recording.of(port, [(0, 0, actor.start_outputs[port_name])])
+                recording = Recording.of(port, [(0, 0, actor.start_outputs[port_name])])
             else:
-                parts = actor.parts[port_name]
-                recordings[ref] = Recording.of(
-                    port, parts if thin is None else self._thinned(port, parts, thin)
-                )
+                recording = Recording.of(port, actor.parts[port_name])
+            if every is not None and port.at == "step":
+                recording = thinned(recording, every, self.setting.end, self.setting.start)
+            recordings[ref] = recording
         flags = {a.name: a.context.flags for a in self.actors.values() if a.context.flags}
-        return Outcome(recordings, flags, self._lag_notes())
+        # Large means that the loop oscillates from window to window.
+        notes: dict[str, Any] = {f"lag change {r.wire.origin}": r.worst for r in self.lagged}
+        return Outcome(recordings, flags, notes)
 
-    def _thinned(
-        self, port: Port, parts: list[tuple[int, int, Table]], every: int
-    ) -> list[tuple[int, int, Table]]:
-        from .resample import reduction
+    # -- progress ---------------------------------------------------------------------------
 
-        methods = {n: reduction(c, None, n) for n, c in port.columns.items()}
-        history = History(port, methods, self.setting.start)
-        for part in parts:
-            history.append(*part)
-        end = self.setting.end
-        return [(t, min(t + every, end), history.over(t, min(t + every, end))) for t in range(0, end, every)]
+    def _moved(self, by: int) -> None:
+        self.done += by
+        self._tell(None, 0.0)
 
-    def _lag_notes(self) -> dict[str, Any]:
-        """The largest relative change per window of each lag link: large means it oscillates."""
-        notes: dict[str, Any] = {}
-        for wire in self.wires:
-            source = self.actors.get(wire.source)
-            if wire.when != "lag" or source is None:
-                continue
-            for history in source.histories.get(wire.port, [])[:1]:
-                notes[f"lag change {wire.origin}"] = _largest_change(history)
-        return notes
-
-    def _report(self, actor: _Actor, share: float) -> None:
-        end = self.setting.end or 1
-        clocked = [a for a in self.actors.values() if a.member.step is not None] or [actor]
-        done = sum(min(a.time, end) for a in clocked) / (len(clocked) * end)
-        step = (actor.member.step or end) / end / len(clocked)
-        self.progress(min(1.0, done + share * step))
+    def _tell(self, actor: _Actor | None, share: float) -> None:
+        """Pass on the share of the whole that is done, if it grew; a member tells its share of a window."""
+        whole = (self.setting.end or 1) * max(1, len(self.actors))
+        inside = 0.0
+        if actor is not None and 0.0 < share <= 1.0 and actor.time < self.setting.end:
+            inside = share * min(actor.step or self.setting.end, self.setting.end - actor.time)
+        self.next = self.done + whole / 1000
+        now = min(1.0, (self.done + inside) / whole)
+        if now > self.told:
+            self.told = now
+            self.progress(now)
 
     def close(self) -> None:
         for actor in self.actors.values():
             try:
                 actor.component.finalize()
-            except Exception:
+            except (Exception, SystemExit):
                 log.exception("%s failed in finalize", actor.name)
 
 
-def _largest_change(history: History) -> float:
-    worst = 0.0
-    for before, after in zip(history.tables[:-1], history.tables[1:], strict=True):
-        for name in history.port.value_columns:
-            if len(before) == len(after) and len(after):
-                change = np.abs(after[name].astype(float) - before[name].astype(float)).max()
-                worst = max(worst, float(change / max(np.abs(before[name].astype(float)).max(), 1e-12)))
-    return worst
+def _always(table: Table) -> Read:
+    return lambda start, end: table
 
 
-def _merged(
-    readers: list[Callable[[int, int], Table]], merge: str | None, port: AnyPort
-) -> Callable[[int, int], Table]:
-    def read(start: int, end: int) -> Table:
-        tables = [r(start, end) for r in readers]
-        if merge == "concat":
-            names = list(port.columns)
-            return Table.concat(t.select(*names) for t in tables)
-        return _added(tables, cast(Port, port))
-
-    return read
+def _batches(answer: Any) -> list[Any]:
+    return [answer] if isinstance(answer, Mapping) else list(answer)
 
 
-def _added(tables: list[Table], port: Port) -> Table:
-    """The sum of all tables, entity by entity."""
-    from .resample import align, stack
+def _entities(entity: str | None, *actors: _Actor | None) -> Any:
+    for actor in actors:
+        if actor is None:
+            continue
+        for tables, ports in (
+            (actor.start_inputs, actor.member.inputs),
+            (actor.start_outputs, actor.member.outputs),
+        ):
+            for name, table in tables.items():
+                if ports[name].entity == entity and ports[name].id is not None:
+                    return table[cast(str, ports[name].id)]
+    return None
 
-    ids, rows = align(tables, port)
-    columns: dict[str, Any] = {}
-    for name, column in port.columns.items():
-        if name == port.id:
-            columns[name] = ids
-        elif column.measured:
-            block, present = stack(tables, name, rows, len(ids))
-            columns[name] = np.where(present, block, 0.0).sum(axis=0).astype(column.dtype)
-        else:
-            columns[name] = (
-                tables[0][name] if rows is None else np.full(len(ids), tables[0][name][0], column.dtype)
-            )
-    return Table(columns)
+
+# -- what went wrong, and whose it is ------------------------------------------------------------
+
+
+def _span(start: int, end: int) -> str:
+    return f"[{start / 1e6:g} s, {end / 1e6:g} s)"
+
+
+def _place(name: str, what: str, where: str) -> str:
+    return f"{where} ({name}, {what})" if where else f"{name}, {what}"
 
 
 def guarded(name: str, what: str, call: Callable[[], Any]) -> Any:
     """Call into a component; what it raises says where it came from."""
     try:
         return call()
-    except LdtError as exc:
-        exc.where = exc.where or f"{name}, {what}"
-        raise
-    except Exception as exc:
-        raise wrapped(name, what, exc) from exc
+    except (Exception, SystemExit) as exc:
+        _raise_told(name, what, exc)
 
 
-def wrapped(name: str, what: str, exc: Exception) -> RunError:
+def _raise_told(name: str, what: str, exc: BaseException) -> NoReturn:
+    """Raise what a component may raise, with its place; anything else as the component's own fault."""
+    if isinstance(exc, MAY_RAISE):
+        exc.where = _place(name, what, exc.where)
+        raise exc
     if isinstance(exc, MemoryError):
-        return RunError("out of memory", code="out of memory", where=f"{name}, {what}")
+        raise RunError(
+            "out of memory", code="out of memory", where=f"{name}, {what}", fix="run with fewer workers"
+        ) from exc
     frames = traceback.extract_tb(exc.__traceback__)
     last = frames[-1] if frames else None
     at = f" at {Path(last.filename).name}:{last.lineno} in {last.name}" if last else ""
-    return RunError(
-        f"{type(exc).__name__}: {exc}{at}",
+    words = exc.what if isinstance(exc, LdtError) else str(exc)
+    raise RunError(
+        f"{type(exc).__name__}: {words}{at}",
         code="component raised",
         where=f"{name}, {what}",
         fix="report this to the component's author; the log holds the whole traceback",
-    )
+    ) from exc
 
 
-def broken(name: str, what: str) -> RunError:
-    return RunError(what, code="contract broken", where=name, fix="report this to the component's author")
+def _broken_output(name: str, port: str, what: str, exc: Exception) -> RunError:
+    """An output that is absent, or is not what the port promises."""
+    if isinstance(exc, InputError):
+        return broken(f"{exc.where} in {what}", exc.what)
+    if isinstance(exc, (KeyError, TypeError, IndexError)):
+        return broken(f"{name} in {what}", f"the output port '{port}' was not returned")
+    return broken(f"{name}.{port} in {what}", f"{type(exc).__name__}: {exc}")
 
 
-def now() -> float:
-    return time.monotonic()
+def broken(where: str, what: str) -> RunError:
+    return RunError(what, code="contract broken", where=where, fix="report this to the component's author")

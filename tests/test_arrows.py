@@ -104,6 +104,8 @@ ORDER = [
     "runner",
     "kpi",
     "wanted",
+    "linking",
+    "schedule",
     "wiring",
     "identity",
     "store",

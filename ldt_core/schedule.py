@@ -1,0 +1,192 @@
+"""The order of work: groups joined in loops, steps, and a dry run of the clock with integers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from math import lcm
+
+from . import errors as e
+from .interfaces import DataSource, Simulator, format_duration
+from .linking import Node, refuse_reductions
+from .twin import Twin
+from .wires import Wire
+
+Group = tuple[str, ...]
+
+
+def find_groups(nodes: Mapping[str, Node], wires: Iterable[Wire]) -> list[Group]:
+    """The strongly connected components of the link graph, lag links included, sources first."""
+    reach: dict[str, set[str]] = {n: set() for n in nodes}
+    for wire in wires:
+        reach[wire.source].add(wire.target)
+    for middle in nodes:
+        for name in nodes:
+            if middle in reach[name]:
+                reach[name] |= reach[middle]
+    owner = {
+        name: tuple(sorted({name} | {o for o in nodes if o in reach[name] and name in reach[o]}))
+        for name in nodes
+    }
+    sorter: TopologicalSorter[Group] = TopologicalSorter({g: set() for g in sorted(set(owner.values()))})
+    for wire in wires:
+        if owner[wire.source] != owner[wire.target]:
+            sorter.add(owner[wire.target], owner[wire.source])
+    return list(sorter.static_order())
+
+
+def refuse_cycles(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group) -> None:
+    """Raise ``ScheduleError`` (cycle) where links wait for each other at the start, or in one window."""
+    inside = [w for w in wires if w.source in group and w.target in group]
+    once = [w for w in inside if nodes[w.target].inputs[w.input].at == "start"]
+    windows = [w for w in inside if w.when == "now" and nodes[w.source].outputs[w.port].at == "step"]
+    _refuse_cycle(once, "at the start", "remove one of them, or put a source of its own in its place")
+    _refuse_cycle(
+        windows,
+        "in the same window",
+        "make one of them when: lag with an init:, so that it reads the window before",
+    )
+
+
+def _refuse_cycle(wires: Sequence[Wire], when: str, fix: str) -> None:
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for wire in wires:
+        sorter.add(wire.target, wire.source)
+    try:
+        sorter.prepare()
+    except CycleError as exc:
+        circle = [next(w for w in wires if (w.source, w.target) == (a, b)) for a, b in pairwise(exc.args[1])]
+        links = [f"{w.origin} -> {w.target}.{w.input} ({w.place})" for w in circle]
+        raise e.ScheduleError(
+            f"these links wait for each other {when}: " + "; ".join(links),
+            code="cycle",
+            where=circle[0].place,
+            fix=fix,
+        ) from None
+
+
+def settle_steps(
+    twin: Twin, nodes: dict[str, Node], wires: Sequence[Wire], groups: Iterable[Group]
+) -> list[e.LdtError]:
+    """Give a model without a step of its own the finest among its ``now`` inputs. Returns what is wrong."""
+    errors: list[e.LdtError] = []
+    for group in groups:
+        for name in _upstream_first(nodes, wires, group):
+            node = nodes[name]
+            clocked = any(p.at == "step" for p in node.outputs.values())
+            if issubclass(node.component, DataSource) or node.step is not None:
+                continue
+            if issubclass(node.component, Simulator):
+                errors.append(_no_step(twin, f"the simulator '{name}' has no step", name))
+                continue
+            read = [w for w in wires if w.target == name and _in_windows(nodes, w)]
+            steps = [nodes[w.source].step for w in read if w.when == "now"]
+            known = [s for s in steps if s is not None]
+            if clocked and known:
+                nodes[name] = replace(node, step=min(known))
+            elif any(w.source in group or w.when == "lag" for w in read):
+                errors.append(_no_step(twin, f"no input of the model '{name}' says its step", name))
+    return errors
+
+
+def _no_step(twin: Twin, what: str, name: str) -> e.WiringError:
+    return e.WiringError(
+        what,
+        code="step",
+        where=twin.place("components", name),
+        fix="add step: 5min (or another length) to it",
+    )
+
+
+def _in_windows(nodes: Mapping[str, Node], wire: Wire) -> bool:
+    """Whether the link carries rows window after window."""
+    source, target = nodes[wire.source].outputs[wire.port], nodes[wire.target].inputs[wire.input]
+    return source.at == "step" and target.at == "step"
+
+
+def _upstream_first(nodes: Mapping[str, Node], wires: Iterable[Wire], group: Group) -> list[str]:
+    sorter: TopologicalSorter[str] = TopologicalSorter({n: set() for n in group})
+    for w in wires:
+        if w.source in group and w.target in group and w.when == "now" and _in_windows(nodes, w):
+            sorter.add(w.target, w.source)
+    return list(sorter.static_order())
+
+
+def check_steps(nodes: Mapping[str, Node], wire: Wire) -> str | None:
+    """Raise ``WiringError`` where values cannot be read over the receiver's step; how they are, in words."""
+    source, target = nodes[wire.source], nodes[wire.target]
+    port, wanted = source.outputs[wire.port], target.inputs[wire.input]
+    if wire.when != "now" or port.events or not _in_windows(nodes, wire):
+        return None
+    inverse = {new: old for old, new in wire.adapter.rename.items()}
+    used = {n: inverse.get(n, n) for n in wanted.columns}
+    if source.step is None or target.step is None:
+        if target.step is None and not issubclass(source.component, DataSource):
+            refuse_reductions(wire, wanted.columns, used)
+        return None
+    values = [n for n in sorted(used.values()) if port.columns[n].measured]
+    sums = [n for n in values if wire.methods.get(n) == "sum"]
+    if sums and target.step % source.step:
+        raise e.WiringError(
+            f"{wire.origin} adds up {', '.join(sums)} over {format_duration(source.step)}, which cannot be read "
+            f"over {format_duration(target.step)}",
+            code="step",
+            where=wire.place,
+            fix="give the receiver a step that is a multiple of the source's",
+        )
+    if source.step == target.step:
+        return None
+    if source.step < target.step or target.step % source.step:
+        refuse_reductions(wire, wanted.columns, used)
+    how = ", ".join(f"{n}: {wire.methods[n] if source.step < target.step else 'holds'}" for n in values)
+    return (
+        f"{wire.place} ({wire.origin} -> {wire.target}.{wire.input}): "
+        f"{format_duration(source.step)} to {format_duration(target.step)}, {how}"
+    )
+
+
+def dry_run(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group, duration: int) -> None:
+    """Raise ``ScheduleError`` (stall): an acyclic wiring can still come to a stop.
+
+    The schedule repeats after the least common multiple of the steps, so one period is tried, and
+    the cut one at the end.
+    """
+    steps = {n: s for n in group if (s := nodes[n].step) is not None}
+    inside = [w for w in wires if w.source in steps and w.target in steps and _in_windows(nodes, w)]
+    period = lcm(*steps.values()) if steps else duration
+    for end in {min(period, duration), duration % period or min(period, duration)}:
+        _run_dry(steps, inside, end)
+
+
+def _run_dry(steps: Mapping[str, int], wires: Sequence[Wire], end: int) -> None:
+    clock = dict.fromkeys(steps, 0)
+    into = {n: [(w.source, w.when) for w in wires if w.target == n] for n in steps}
+
+    def ready(name: str) -> bool:
+        start = clock[name]
+        until = min(start + steps[name], end)
+        for source, when in into[name]:
+            ahead = clock[source]
+            if when == "now" and ahead < until:
+                return False
+            if when == "lag" and ahead < end and min(ahead + steps[source], end) <= start:
+                return False
+        return True
+
+    running = set(steps)
+    while running:
+        able = [n for n in running if ready(n)]
+        if not able:
+            where = ", ".join(f"{n} at {clock[n] / 1e6:g} s" for n in sorted(running))
+            raise e.ScheduleError(
+                f"the schedule comes to a stall: {where}",
+                code="stall",
+                where=wires[0].place,
+                fix="choose steps that divide one another, or make another link of the loop when: lag",
+            )
+        for name in able:
+            clock[name] = min(clock[name] + steps[name], end)
+            if clock[name] >= end:
+                running.discard(name)
