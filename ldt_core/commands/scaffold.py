@@ -210,8 +210,8 @@ def _twin_from(catalog: Catalog, name: str, data: Path, folder: Path) -> str:
 
 
 def _quote(text: str) -> str:
-    """A YAML scalar in double quotes, as JSON writes it."""
-    return json.dumps(text, ensure_ascii=False)
+    """A YAML scalar in double quotes, as JSON writes it; ``${`` is meant as it stands."""
+    return json.dumps(text.replace("${", "$${"), ensure_ascii=False)
 
 
 # -- writing ---------------------------------------------------------------------------------

@@ -118,7 +118,9 @@ def check_output(shown: str, output: str, place: str) -> None:
 def test_samples_run_as_they_are_written(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     blocks = list(read_blocks(text))
-    assert len(re.findall(r"^\s*```", text, re.M)) == 2 * len(blocks), "a fence is not at the start of its line"
+    assert len(re.findall(r"^\s*```", text, re.M)) == 2 * len(blocks), (
+        "a fence is not at the start of its line"
+    )
     (tmp_path / "page").mkdir()
     ran = follow(text, str(page.relative_to(ROOT)), tmp_path / "page")
     assert ran == len([b for b in blocks if b.language != "text" and "shown" not in b.said])
@@ -135,7 +137,8 @@ def test_samples_run_as_they_are_written(page: Path, tmp_path: Path) -> None:
         pytest.param("<!-- runs: here -->\n```sh\ntrue\n```\n", id="an unknown word"),
         pytest.param("<!-- shown: because -->\n```sh\ntrue\n```\n", id="no reason"),
         pytest.param(
-            "<!-- file: a -->\n```csv\nx\n```\n<!-- edit: a -->\n```diff\n-y\n+z\n```\n", id="an edit that does not fit"
+            "<!-- file: a -->\n```csv\nx\n```\n<!-- edit: a -->\n```diff\n-y\n+z\n```\n",
+            id="an edit that does not fit",
         ),
         pytest.param("```python\nraise ValueError\n```\n", id="code that raises"),
         pytest.param("```sh\npip install ldt-none-such\n```\n", id="a package that is not there"),
