@@ -41,7 +41,7 @@ def read_blocks(text: str) -> Iterator[Block]:
     while number < len(lines):
         line = lines[number]
         if comment := re.fullmatch(r"<!-- (.*) -->", line.strip()):
-            pairs = [part.partition(": ") for part in comment[1].split("; ")]
+            pairs = [part.partition(": ") for part in re.split(r"; (?=\w+: )", comment[1])]
             said = {word: value for word, _, value in pairs}
         elif fence := re.match(r"```(\w*)$", line):
             end = lines.index("```", number + 1)
