@@ -30,9 +30,10 @@ def package_digest(package: str) -> str:
 
 
 @cache
-def core_digest() -> str:
+def core_digest(*names: str) -> str:
+    """sha256 over modules of the core: those named, or all that can change a stage's result."""
     h = hashlib.sha256()
-    for name in _CORE:
+    for name in names or _CORE:
         h.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return h.hexdigest()
 

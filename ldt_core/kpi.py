@@ -17,7 +17,7 @@ import numpy as np
 
 from .errors import DataError, WiringError
 from .resample import align, collapse, stack
-from .tables import Column, Recording
+from .tables import Column, Port, Recording, Table
 from .units import conversion
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ NOT_DISTINGUISHABLE = "not distinguishable"
 
 @dataclass
 class _Block:
-    """Values of shape (windows, entities) on their way to one number."""
+    """Values, presence and weights of shape (windows, entities) on their way to one number."""
 
     values: dict[str, NDArray[Any]]
     present: NDArray[np.bool_]
@@ -162,7 +162,7 @@ def _counted_before(kpi: KpiDefinition, axis: str) -> bool:
     for other, how in kpi.reduce.items():
         if other == axis:
             return False
-        if how in ("share", "duration"):
+        if how in COUNTING:
             return True
     return False
 
@@ -181,15 +181,17 @@ def evaluate(
 
     ``attributes`` holds the recordings of what ``where`` names and the port lacks, joined by id.
     """
+    if recording.port.at == "step" and not (recording.windows[:, 1] > recording.windows[:, 0]).any():
+        return None  # nobody looked, which is not the same as nothing seen
     spec = recording.port.columns[column]
     more = attributes or {}
     block = _block(kpi, column, recording, weight, weight_column, more)
     other = _block(kpi, column, baseline, weight, weight_column, more) if baseline is not None else None
-    counted = any(how in ("share", "duration") for how in kpi.reduce.values())
+    counted = any(how in COUNTING for how in kpi.reduce.values())
     if not counted and other is None:
         _select(kpi, block)
     for axis, how in kpi.reduce.items():
-        if other is not None and (axis == "space" or how in ("share", "duration")):
+        if other is not None and (axis == "space" or how in COUNTING):
             block, other = _difference(block, other, column), None
             if not counted:
                 _select(kpi, block)
@@ -210,7 +212,7 @@ def evaluate(
         return None
     own = result_unit(kpi, spec)
     gain, offset = conversion(own, kpi.unit or own)
-    if other is None and baseline is not None and not counted:
+    if baseline is not None:
         offset = 0.0  # a difference of temperatures has no zero point
     return float(values[0, 0]) * gain + offset
 
@@ -225,24 +227,14 @@ def _block(
 ) -> _Block:
     names = dict.fromkeys([column, *(name for name, _, _ in kpi.where)])
     port = recording.port
+    windows = recording.windows[recording.windows[:, 1] > recording.windows[:, 0]]
     if port.events or port.at == "start":
-        tables = [recording.table]
-        lengths = np.ones(1)
-    else:
-        tables = [
-            recording.window(i)
-            for i in range(len(recording))
-            if recording.windows[i, 1] > recording.windows[i, 0]
-        ]
-        lengths = np.array([e - s for s, e in recording.windows if e > s], float)
-    if not tables:
         tables, lengths = [recording.table], np.ones(1)
-    if port.events or port.id is None:
-        ids, rows = np.arange(max(len(t) for t in tables)), None
-        if len({len(t) for t in tables}) > 1:
-            rows = [np.arange(len(t)) for t in tables]
     else:
-        ids, rows = align(tables, port)
+        first = len(recording) - len(windows)  # values at the start of the run belong to no window
+        tables = [recording.window(i) for i in range(first, len(recording))]
+        lengths = (windows[:, 1] - windows[:, 0]).astype(float)
+    ids, rows = _entities(tables, port)
     values, present = {}, np.ones((len(tables), len(ids)), bool)
     for name in names:
         if name not in port.columns:
@@ -254,7 +246,20 @@ def _block(
             present &= there
         else:
             values[name] = _texts(tables, name, rows, len(ids))
-    return _Block(values, present, ids, lengths, _weights(ids, weight, weight_column, kpi))
+    weights = np.ones_like(present, float)
+    if weight is not None and weight_column is not None:
+        weights = np.broadcast_to(_weights(ids, windows, weight, weight_column, kpi), present.shape)
+    return _Block(values, present, ids, lengths, weights)
+
+
+def _entities(tables: list[Table], port: Port) -> tuple[NDArray[Any], list[NDArray[np.int64]] | None]:
+    """Ids of all entities and the rows of each table; rows without an id are counted through."""
+    if port.events and port.id is not None and len(set(tables[0][port.id])) == len(tables[0]):
+        return tables[0][port.id], None
+    if port.events or port.id is None:
+        counts = [len(t) for t in tables]
+        return np.arange(max(counts)), [np.arange(n) for n in counts] if len(set(counts)) > 1 else None
+    return align(tables, port)
 
 
 def _attribute(recording: Recording, name: str, ids: NDArray[Any]) -> NDArray[Any]:
@@ -275,18 +280,32 @@ def _texts(tables: list[Any], name: str, rows: Any, count: int) -> NDArray[Any]:
 
 
 def _weights(
-    ids: NDArray[Any], weight: Recording | None, column: str | None, kpi: KpiDefinition
+    ids: NDArray[Any], windows: NDArray[np.int64], weight: Recording, column: str, kpi: KpiDefinition
 ) -> NDArray[np.float64]:
-    if weight is None or column is None:
-        return np.ones(len(ids))
-    id_column = weight.port.id
-    if id_column is None:
-        raise DataError(f"the weight {kpi.weight} has no id to join by", code="ids do not pair")
-    known = dict(zip(weight.table[id_column], weight.table[column], strict=True))
-    found = np.array([known.get(i, np.nan) for i in ids], float)
-    if np.isnan(found).all() and len(found):
+    """One weight per entity, or per window and entity; 0 where none is known."""
+    own = weight.windows
+    if weight.port.at == "start":
+        tables = [weight.table]
+    elif np.array_equal(own[own[:, 1] > own[:, 0]], windows):
+        tables = [weight.window(i) for i in range(len(own) - len(windows), len(own))]
+    else:
         raise DataError(
-            f"none of {len(ids)} ids of {kpi.of} has a weight in {kpi.weight}", code="ids do not pair"
+            f"{kpi.weight} comes in other windows than {kpi.of}",
+            code="ids do not pair",
+            where=str(kpi.of),
+            fix="weigh by a port of the same component, or one that is given at the start",
+        )
+    found = np.full((len(tables), len(ids)), np.nan)
+    for row, table in zip(found, tables, strict=True):
+        there = ~table.mask(column)
+        known = dict(zip(table[weight.port.id or ""][there], table[column][there], strict=True))
+        row[:] = [known.get(i, np.nan) for i in ids]
+    if np.isnan(found).all() and len(ids):
+        raise DataError(
+            f"none of {len(ids)} ids of {kpi.of} has a weight in {kpi.weight}",
+            code="ids do not pair",
+            where=str(kpi.of),
+            fix="weigh by a port whose ids are the same",
         )
     weights: NDArray[np.float64] = np.nan_to_num(found)
     return weights
@@ -312,44 +331,51 @@ def _select(kpi: KpiDefinition, block: _Block) -> None:
 
 def _difference(block: _Block, other: _Block, column: str) -> _Block:
     """Value minus baseline, entity by entity; only what both know is present."""
+    if not np.array_equal(block.lengths, other.lengths):
+        raise DataError(
+            f"{len(block.lengths)} windows cannot be compared with {len(other.lengths)} of the baseline",
+            code="shape",
+            fix="reduce time first, or give both scenarios the same step",
+        )
     at = {i: n for n, i in enumerate(other.ids)}
     pairs = np.array([(n, at[i]) for n, i in enumerate(block.ids) if i in at], int).reshape(-1, 2)
     mine, theirs = pairs[:, 0], pairs[:, 1]
     values = {n: v[:, mine] for n, v in block.values.items()}
     values[column] = values[column] - other.values[column][:, theirs]
     present = block.present[:, mine] & other.present[:, theirs]
-    return _Block(values, present, block.ids[mine], block.lengths, block.weight[mine])
+    return _Block(values, present, block.ids[mine], block.lengths, block.weight[:, mine])
 
 
 def _apply(kpi: KpiDefinition, block: _Block, column: str, axis: str, how: str) -> None:
-    """Reduce one axis in place. Columns that only ``where`` names keep their last value."""
+    """Reduce one axis in place. Columns that only ``where`` names keep their last value that is known."""
     flip = axis == "space"
-    weights = block.weight if flip else block.lengths
+    weights = block.weight.T if flip else block.lengths
     present = block.present.T if flip else block.present
+    count = present.shape[1]
+    known: NDArray[np.bool_] = np.any(present, axis=0)
+    last = len(present) - 1 - present[::-1].argmax(axis=0) if len(present) else np.zeros(count, int)
     reduced: dict[str, NDArray[Any]] = {}
     for name, values in block.values.items():
         source = values.T if flip else values
         if name != column:
-            reduced[name] = source[-1:] if len(source) else source
-        elif how in ("share", "duration"):
-            held = (_holds(kpi, block) & block.present).astype(float)
-            held = held.T if flip else held
-            method = "mean" if how == "share" else "sum"
-            scaled = held * (weights[:, None] / 1e6) if how == "duration" else held
-            reduced[name] = collapse(scaled, present, method, weights)[0][None, :]
+            reduced[name] = source[last, np.arange(count)] if len(source) else np.full(count, None, object)
+        elif how in COUNTING:
+            held = _holds(kpi, block)
+            share = (held.T if flip else held).astype(float)
+            if how == "duration":
+                share = share * (block.lengths[:, None] / 1e6)
+            reduced[name], known = collapse(share, present, "mean" if how == "share" else "sum", weights)
+        elif how == "sum" and flip:
+            reduced[name], _ = collapse(source * weights, present, "sum", weights)
+            known = np.ones_like(known)  # a window in which nothing is there adds up to nothing
         else:
-            method = how
-            if how == "sum" and flip:
-                source = source * weights[:, None]
-            reduced[name] = collapse(source, present, method, weights)[0][None, :]
-    known = np.atleast_2d(present.any(axis=0))
-    if how == "sum":
-        known = np.ones_like(known)  # the sum of nothing is nothing, and known
-    block.values = {n: (v.T if flip else v) for n, v in reduced.items()}
-    block.present = known.T if flip else known
+            reduced[name], known = collapse(source, present, how, weights)
+    block.values = {n: (v[:, None] if flip else v[None, :]) for n, v in reduced.items()}
+    block.present = known[:, None] if flip else known[None, :]
     if flip:
-        block.ids, block.weight = block.ids[:1], np.ones(1)
+        block.ids, block.weight = block.ids[:1], np.ones((count, 1))
     else:
+        block.weight = collapse(block.weight, present, "mean", block.lengths)[0][None, :]
         block.lengths = np.ones(1)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from .ensemble import Ensemble, definition_digest
+from .identity import core_digest
 from .kpi import Change, change, evaluate, result_unit
 from .store import Entry
 from .tables import GridPort, Port, Recording
@@ -104,7 +105,7 @@ def _value(
     refs += [(scenario, r) for r in attributes.values()]
     used = [recordings.entry(s, r.component, replicate).digests[f"{r.component}.{r.port}"] for s, r in refs]
     store = ensemble.store
-    key = store.key({"kpi": digest, "inputs": used, "engine": 1})
+    key = store.key({"kpi": digest, "inputs": used, "code": core_digest("kpi", "resample", "units")})
     entry = store.find(key)
     if entry is not None:
         return cast("float | None", entry.meta["value"]), key

@@ -10,7 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# Wall time is never asserted: the first example often pays for an import.
+hypothesis.settings.register_profile("ldt", deadline=None)
+hypothesis.settings.load_profile("ldt")
 
 HERE = Path(__file__).parent
 
