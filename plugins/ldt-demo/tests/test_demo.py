@@ -76,7 +76,10 @@ def test_all_scenarios_share_the_trips_and_all_arrive(first: tuple[Path, dict[st
     from ldt_core.runs import find_run, open_run
 
     folder, record = first
-    assert record["kpis"]["not_arrived"]["values"] == {"base": [0.0] * REPLICATES, "car-free": [0.0] * REPLICATES}
+    assert record["kpis"]["not_arrived"]["values"] == {
+        "base": [0.0] * REPLICATES,
+        "car-free": [0.0] * REPLICATES,
+    }
     run = open_run(find_run(str(folder / "ldt-demo")))
     for replicate in range(REPLICATES):
         made = []
