@@ -43,16 +43,16 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
 
     lister = add("list", "the components that are installed")
     lister.add_argument("kind", nargs="?", choices=["source", "model", "simulator", "viewer"])
-    lister.add_argument("--json", action="store_true")
+    lister.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     show = add("show", "one component: its ports, parameters and licence")
-    show.add_argument("id")
-    show.add_argument("--json", action="store_true")
+    show.add_argument("id", help="a component's id; `ldt list` names them")
+    show.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     check = add("check", "prove the wiring and the schedule of a twin; print the plan")
     _twin_argument(check)
-    check.add_argument("-s", "--scenario", action="append", metavar="NAME")
-    check.add_argument("--json", action="store_true")
+    check.add_argument("-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)")
+    check.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     run = add("run", "run a twin's scenarios; what is in the store is not computed again")
     _twin_argument(run)
@@ -68,15 +68,15 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
     _twin_argument(compare)
     compare.add_argument("scenarios", nargs="*", help="baseline first (default: all of the last run)")
     compare.add_argument("--run", default=None, help="a run's folder (default: the last finished one)")
-    compare.add_argument("--json", action="store_true")
+    compare.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     store = add("store", "what is stored of a twin: ls, verify")
     store.add_argument("action", choices=["ls", "verify"])
     _twin_argument(store)
-    store.add_argument("--json", action="store_true")
+    store.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     manifest = add("manifest", "write the component.json of plugin folders from their code")
-    manifest.add_argument("folders", nargs="+")
+    manifest.add_argument("folders", nargs="+", help="folders with a pyproject.toml")
     manifest.add_argument("--check", action="store_true", help="only tell which have drifted")
 
     add("schema", "the JSON Schema of twin.yaml, for editors")
@@ -190,7 +190,14 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         return serve()
     from .commands import running
 
-    return int(getattr(running, options.command)(options))
+    twin_commands = {
+        "check": running.check,
+        "compare": running.compare,
+        "demo": running.demo,
+        "run": running.run,
+        "store": running.store,
+    }
+    return twin_commands[options.command](options)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,23 @@ from functools import cache
 from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-# The modules of the core that can change a number; the others only place, show or store it.
-_CORE = ("adapters", "interfaces", "resample", "runner", "tables", "units", "wires")
+# The modules of the core that can change a number; the others only prove, place, show or store it.
+STAGE_CODE = (
+    "_arrow",
+    "_buffers",
+    "adapters",
+    "interfaces",
+    "resample",
+    "runner",
+    "tables",
+    "tasks",
+    "units",
+    "wires",
+)
 
 
-@cache
-def package_digest(package: str) -> str:
-    """sha256 over the files of an installed package, whether a wheel or an editable folder."""
+def digest_package(package: str) -> str:
+    """sha256 over the files of an installed package as they are now, a wheel's or an editable folder's."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return "absent"
@@ -24,16 +34,20 @@ def package_digest(package: str) -> str:
     h = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
-            h.update(f"{path.relative_to(root).as_posix()}\0".encode())
+            h.update(f"{path.relative_to(root).as_posix()}\0".encode("utf-8", "surrogateescape"))
             h.update(hashlib.sha256(path.read_bytes()).digest())
     return h.hexdigest()
+
+
+package_digest = cache(digest_package)
+"""The digest when it was first asked for: all keys of a run speak of the same code."""
 
 
 @cache
 def core_digest(*names: str) -> str:
     """sha256 over modules of the core: those named, or all that can change a stage's result."""
     h = hashlib.sha256()
-    for name in names or _CORE:
+    for name in names or STAGE_CODE:
         h.update((Path(__file__).parent / f"{name}.py").read_bytes())
     return h.hexdigest()
 
@@ -64,7 +78,7 @@ def licence(distribution: str) -> str:
         meta = importlib.metadata.metadata(distribution)
     except importlib.metadata.PackageNotFoundError:
         return ""
-    return meta.get("License-Expression") or ""
+    return meta["License-Expression"] if "License-Expression" in meta else ""
 
 
 @cache

@@ -403,8 +403,13 @@ class Change:
         return self.verdict == DISTINGUISHABLE or (self.verdict == SAME and self.mean != 0)
 
 
-def change(values: Sequence[float | None], baseline: Sequence[float | None]) -> Change | None:
-    """Compare two lists of replicate values, paired by position. None when no pair is known."""
+def change(
+    values: Sequence[float | None], baseline: Sequence[float | None], *, chance: bool = True
+) -> Change | None:
+    """Compare two lists of replicate values, paired by position. None when no pair is known.
+
+    Without ``chance`` (nothing that the values depend on is stochastic) one replicate tells it all.
+    """
     pairs = [(a, b) for a, b in zip(values, baseline, strict=False) if a is not None and b is not None]
     if not pairs:
         return None
@@ -415,7 +420,7 @@ def change(values: Sequence[float | None], baseline: Sequence[float | None]) -> 
     spread = float(differences.std(ddof=1)) if n > 1 else 0.0
     # Digits lost in the subtraction are no spread.
     noise = 1e-12 * max(float(np.abs(mine).max()), float(np.abs(base).max()))
-    if n < 3:
+    if n < 3 and chance:
         return Change(mean, percent, None, None, n, TOO_FEW)
     if spread <= noise:
         return Change(mean, percent, mean, mean, n, SAME)

@@ -57,13 +57,20 @@ def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefi
             value, key = _value(ensemble, recordings, kpi, scenario, replicate, digest)
             values[scenario].append(value)
             inputs[scenario].append(key)
+    chance = any(
+        stage.replicated
+        for plan in ensemble.plans.values()
+        for stage in plan.stages
+        if kpi.of.component in stage.members
+    )
     base = values[ensemble.scenarios[0]]
     changes = {
-        s: _plain(found) for s in ensemble.scenarios[1:] if (found := change(values[s], base)) is not None
+        s: _plain(found) for s in ensemble.scenarios[1:] if (found := change(values[s], base, chance=chance)) is not None
     }
     return {
         **definition,
         "digest": digest,
+        "chance": chance,
         "values": values,
         "inputs": inputs,
         "changes": changes,
@@ -192,7 +199,7 @@ def judged_kpis(record: Mapping[str, Any], runs: Sequence[str]) -> list[scene.Kp
         for run in runs:
             known = [v for v in kpi["values"][run] if v is not None]
             mean = sum(known) / len(known) if known else None
-            diff = change(kpi["values"][run], base) if run != runs[0] else None
+            diff = change(kpi["values"][run], base, chance=kpi["chance"]) if run != runs[0] else None
             better = None
             if diff is not None and diff.certain and kpi["better"] is not None:
                 better = (diff.mean < 0) == (kpi["better"] == "lower")

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from . import errors as e
 from .catalog import Catalog, load
-from .interfaces import AnyPort, Component, Context, Model, Viewer, parse_duration
+from .interfaces import AnyPort, Component, Context, DataSource, Model, Viewer, parse_duration
 from .linking import Linker, Node
 from .runner import broken, guarded
 from .schedule import Group, check_steps, dry_run, find_groups, refuse_cycles, settle_steps
@@ -166,6 +166,9 @@ def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:
     step = entry.step
     if step is None and component.step_default:
         step = parse_duration(component.step_default)
+    if step is None and issubclass(component, DataSource):
+        said = {port.step for port in outputs.values() if port.at == "step" and port.step}
+        step = parse_duration(said.pop()) if len(said) == 1 else None
     offer = proof.catalog.find(entry.use)
     return Node(name, offer, component, params, entry.params, inputs, outputs, step)
 

@@ -515,3 +515,12 @@ def test_pairing_takes_the_shared_noise_away_or_adds_some() -> None:
     against = k.change(list(shared + own[0]), list(-shared + own[1]))
     assert against is not None
     assert against.gain == pytest.approx(-1 / 1.01, abs=0.02)
+
+
+def test_without_chance_one_replicate_tells_it_all() -> None:
+    found = k.change([3.0], [2.0], chance=False)
+    assert found is not None
+    assert (found.verdict, found.mean, found.low, found.certain) == (k.SAME, 1.0, 1.0, True)
+    few = k.change([3.0], [2.0])
+    assert few is not None
+    assert few.verdict == k.TOO_FEW

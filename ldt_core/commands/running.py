@@ -208,7 +208,7 @@ def compare(options: argparse.Namespace) -> int:
         for kpi in kpis:
             kpi["replicates"] = {n: record["kpis"][kpi["id"]]["values"][n] for n in names}
             kpi["pairing_gain"] = {
-                n: _gain(record["kpis"][kpi["id"]]["values"], names[0], n) for n in names[1:]
+                n: _gain(record["kpis"][kpi["id"]], names[0], n) for n in names[1:]
             }
         print(
             json.dumps(
@@ -220,8 +220,8 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _gain(values: dict[str, list[float | None]], base: str, name: str) -> float | None:
-    found = change(values[name], values[base])
+def _gain(kpi: dict[str, Any], base: str, name: str) -> float | None:
+    found = change(kpi["values"][name], kpi["values"][base], chance=kpi["chance"])
     return found.gain if found else None
 
 
