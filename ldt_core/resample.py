@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ UNSTATED = "not stated"
 """The reduction of a level in decibels for which no method was asked: it can hold, and no more."""
 LEVEL_FIX = "write over_time: energetic (the level of the mean energy), max, min or last"
 Part = tuple[int, int, Table]
+_START, _END = itemgetter(0), itemgetter(1)
 
 
 def reduction(column: Column, asked: str | None, where: str) -> str:
@@ -72,72 +74,69 @@ class History:
         self.kept = kept
         self.methods = methods
         self.origin = origin
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        self.tables: list[Table] = []
-        self._next = 0
+        self.parts: list[Part] = []
         # A value of an instant holds until the next; an amount or a mean belongs to its window alone.
         self._holds = all(m == "last" for m in methods.values())
+        self._next = 0
 
     @classmethod
     def of(cls, recording: Recording, methods: Mapping[str, str], origin: np.datetime64) -> History:
         self = cls(recording.port, methods, origin)
-        self.starts = recording.windows[:, 0].tolist()
-        self.ends = recording.windows[:, 1].tolist()
-        bounds = recording.offsets.tolist()
-        self.tables = [recording.table.slice(a, b) for a, b in pairwise(bounds)]
+        bounds, table = recording.offsets.tolist(), recording.table
+        self.parts = [
+            (start, end, table.slice(a, b))
+            for (start, end), (a, b) in zip(recording.windows.tolist(), pairwise(bounds), strict=True)
+        ]
         return self
 
     def append(self, start: int, end: int, table: Table) -> None:
-        self.starts.append(start)
-        self.ends.append(end)
-        self.tables.append(table)
+        self.parts.append((start, end, table))
 
-    def forget(self, before: int) -> None:
-        """Drop windows that ended before ``before``, keeping the last one for holding."""
-        keep = max(0, bisect_left(self.ends, before) - 1)
-        if keep:
-            del self.starts[:keep], self.ends[:keep], self.tables[:keep]
-            self._next = max(0, self._next - keep)
+    def forget(self, by: int) -> None:
+        """Drop what ended by ``by``: a ``now`` reader has its source's windows up to the end of its own."""
+        parts = self.parts
+        while parts and parts[0][1] <= by:
+            del parts[0]
+        self._next = 0
+
+    def forget_all_but_last(self, by: int) -> None:
+        """Drop what ended by ``by`` apart from the last: all that a ``lag`` reader may ask for."""
+        parts = self.parts
+        while len(parts) > 1 and parts[1][1] <= by:
+            del parts[0]
 
     def last(self, by: int) -> Table | None:
         """The last window complete by ``by``: what a lag link reads."""
-        found = bisect_right(self.ends, by)
-        return self.tables[found - 1] if found else None
-
-    def take_last(self, by: int) -> Table | None:
-        """``last``, for a reader that never looks back."""
-        if len(self.ends) > 512:
-            self.forget(by)
-        return self.last(by)
+        found = bisect_right(self.parts, by, key=_END)
+        return self.parts[found - 1][2] if found else None
 
     def over(self, start: int, end: int) -> Table:
         """The rows of the window start <= t < end."""
+        parts, at = self.parts, self._next
         # The usual case: the source's next window is exactly this one.
-        at = self._next
-        if at < len(self.ends) and self.ends[at] == end and self.starts[at] == start:
-            self._next = at + 1
-            if at > 512:
-                self.forget(start)
-            return self.tables[at]
+        if at < len(parts):
+            part = parts[at]
+            if part[1] == end and part[0] == start:
+                self._next = at + 1
+                return part[2]
         if self.port.events:
             return self._events(start, end)
-        first, stop = bisect_right(self.ends, start), bisect_left(self.starts, end)
+        first, stop = bisect_right(parts, start, key=_END), bisect_left(parts, end, key=_START)
         self._next = stop
         if stop <= first:
             held = self.last(start) if self._holds else None
             return empty(self.port) if held is None else self._stamped(held, start, end)
-        if self.starts[first] < start or self.ends[stop - 1] > end:
-            self._refuse_split_sums(self.starts[first], self.ends[stop - 1], start, end)
-        parts = [
-            (max(self.starts[i], start), min(self.ends[i], end), self.tables[i]) for i in range(first, stop)
-        ]
-        return self._stamped(parts[0][2] if len(parts) == 1 else self._reduced(parts), start, end)
+        if parts[first][0] < start or parts[stop - 1][1] > end:
+            self._refuse_split_sums(parts[first][0], parts[stop - 1][1], start, end)
+        if stop - first == 1:
+            return self._stamped(parts[first][2], start, end)
+        within = [(max(a, start), min(b, end), table) for a, b, table in parts[first:stop]]
+        return self._stamped(self._reduced(within), start, end)
 
     def _events(self, start: int, end: int) -> Table:
         """Events belong to the window in which the source's own window ended."""
-        first, stop = bisect_right(self.ends, start), bisect_right(self.ends, end)
-        tables = self.tables[first:stop]
+        first, stop = (bisect_right(self.parts, t, key=_END) for t in (start, end))
+        tables = [table for _, _, table in self.parts[first:stop]]
         return Table.concat(tables) if tables else empty(self.port)
 
     def _refuse_split_sums(self, first: int, last: int, start: int, end: int) -> None:

@@ -30,7 +30,7 @@ from .errors import (
 )
 from .interfaces import AnyPort, Component, Context, DataSource, Flag, Model, Query, Simulator, Step, Window
 from .resample import History, split_by_time, thinned
-from .tables import Checker, Port, Recording, Table, check, empty
+from .tables import Checker, Port, Recording, Seen, Table, check, empty
 from .wires import LagReader, Read, Wire, fill, in_order, merge_tables, merged
 
 __all__ = ["Member", "Outcome", "Setting", "Wire", "guarded", "run_stage"]
@@ -118,13 +118,14 @@ class _Actor:
         self.now: list[_Actor] = []
         self.lag: list[_Actor] = []
         self.histories: dict[str, list[History]] = {}
+        self.forget: list[Callable[[int], None]] = []
         self.parts: dict[str, list[Part]] = {}
         self.outs: list[tuple[str, Checker, list[History], list[Part] | None]] = []
 
-    def clock(self) -> None:
+    def clock(self, seen: Seen) -> None:
         """Bind once what every window needs: the output checks and the call into the component."""
         self.outs = [
-            (n, Checker(p, f"{self.name}.{n}"), self.histories.get(n, []), self.parts.get(n))
+            (n, Checker(p, f"{self.name}.{n}", seen), self.histories.get(n, []), self.parts.get(n))
             for n, p in self.member.outputs.items()
             if p.at == "step"
         ]
@@ -136,18 +137,6 @@ class _Actor:
             self.call = lambda inputs, until: component.compute({**self.start_inputs, **inputs})  # type: ignore[attr-defined]
         else:
             self.call = lambda inputs, until: component.compute(inputs)  # type: ignore[attr-defined]
-
-    def ready(self, end: int) -> bool:
-        """Whether the next window may run; see the module's docstring."""
-        start = self.time
-        until = min(start + self.step, end)
-        for other in self.now:
-            if other.time < until:
-                return False
-        for other in self.lag:
-            if other.time < end and min(other.time + other.step, end) <= start:
-                return False
-        return True
 
 
 class _Loop:
@@ -165,6 +154,7 @@ class _Loop:
         self.actors: dict[str, _Actor] = {}
         self.read: dict[str, Recording] = {}
         self.lagged: list[LagReader] = []
+        self.seen = Seen()
         self.done, self.told, self.next = 0, 0.0, 0.0
 
     def add(self, member: Member) -> None:
@@ -272,9 +262,11 @@ class _Loop:
         if wire.when == "lag":
             if source is not None:
                 actor.lag.append(source)
+                actor.forget.append(history.forget_all_but_last)
             return self._lag_reader(actor, wire, history)
         if source is not None:
             actor.now.append(source)
+            actor.forget.append(history.forget)
         adapt = wire.adapt()
         return history.over if adapt is None else lambda start, end: adapt(history.over(start, end))
 
@@ -314,7 +306,7 @@ class _Loop:
         end = self.setting.end
         for actor in self.actors.values():
             self._prepare(actor)
-        running = [a for a in self.actors.values() if a.step]
+        running = [a for a in self.actors.values() if a.step and a.time < end]
         longest = max((a.step for a in running), default=0)
         while running:
             # Nobody runs far ahead of the slowest, so that few windows wait for their readers.
@@ -330,11 +322,26 @@ class _Loop:
         self.progress(1.0)
 
     def _pass(self, running: Iterable[_Actor], horizon: int) -> bool:
+        """Run every window that may run and starts before the horizon; see the module's docstring."""
         moved, end, advance = False, self.setting.end, self._advance
         for actor in running:
-            while actor.time < horizon and actor.ready(end):
-                advance(actor, end)
-                moved = True
+            while actor.time < horizon:
+                start = actor.time
+                until = start + actor.step
+                if until > end:
+                    until = end
+                for other in actor.now:
+                    if other.time < until:
+                        break
+                else:
+                    for other in actor.lag:
+                        if other.time < end and min(other.time + other.step, end) <= start:
+                            break
+                    else:
+                        advance(actor, start, until)
+                        moved = True
+                        continue
+                break
         return moved
 
     def _prepare(self, actor: _Actor) -> None:
@@ -347,7 +354,7 @@ class _Loop:
         if actor.member.step is None:
             self._compute_once(actor)
         else:
-            actor.clock()
+            actor.clock(self.seen)
 
     def _compute_once(self, actor: _Actor) -> None:
         """A model without windows runs once, over the whole run."""
@@ -369,14 +376,14 @@ class _Loop:
             exc.where = _place(actor.name, _span(start, end), exc.where)
             raise
 
-    def _advance(self, actor: _Actor, end: int) -> None:
+    def _advance(self, actor: _Actor, start: int, until: int) -> None:
         if self.cancelled():
             raise Cancelled("the run was cancelled", code="cancelled", where=actor.name)
-        start = actor.time
-        until = min(start + actor.step, end)
         actor.context.window = Window(start, until)
         try:
-            inputs = {name: read(start, until) for name, read in actor.readers}
+            inputs = {}
+            for name, read in actor.readers:
+                inputs[name] = read(start, until)
         except LdtError as exc:
             exc.where = _place(actor.name, _span(start, until), exc.where)
             raise
@@ -399,6 +406,8 @@ class _Loop:
             if parts is not None:
                 parts.append((start, reached, table))
         actor.time = reached
+        for forget in actor.forget:
+            forget(reached)
         self.done += reached - start
         if self.done >= self.next:
             self._tell(None, 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
 
@@ -535,80 +535,144 @@ def check(data: Table | Grid, port: Port | GridPort, where: str) -> Table | Grid
     return Table._of(columns, masks, len(data))
 
 
+class Seen:
+    """Columns that were looked at and are whole, kept by the checkers of one loop."""
+
+    __slots__ = ("stamp", "texts")
+
+    def __init__(self) -> None:
+        self.stamp: NDArray[Any] | None = None
+        self.texts: dict[int, NDArray[Any]] = {}
+
+    def is_text(self, values: NDArray[Any]) -> bool:
+        """Whether every value is text; the array is held, so that its id stays its own."""
+        if id(values) in self.texts:
+            return True
+        if values.dtype != object or not set(map(type, values.tolist())) <= {str}:
+            return False
+        if len(self.texts) > 15:
+            self.texts.clear()
+        self.texts[id(values)] = values
+        return True
+
+
 class Checker:
     """``check`` for one port, window after window.
 
-    A text or geometry column that is the same object as in the window before was read then and is
-    not read again; a table that fits as it stands comes back itself.
+    A column that is the same object as one looked at before is not looked at again: that is the
+    usual case of ids and time stamps, handed on by reference. ``seen`` is shared by the checkers of
+    one loop. A table that fits as it stands comes back itself.
     """
 
-    __slots__ = ("_columns", "_seen", "_zeros", "port", "where")
+    __slots__ = (
+        "_names",
+        "_numbers",
+        "_objects",
+        "_others",
+        "_seen",
+        "_shapes",
+        "_sure",
+        "_times",
+        "_zeros",
+        "port",
+        "where",
+    )
 
-    def __init__(self, port: Port | GridPort, where: str) -> None:
+    def __init__(self, port: Port | GridPort, where: str, seen: Seen | None = None) -> None:
         self.port, self.where = port, where
-        self._columns = [(n, c, c.dtype, c.kind, _finite(c.range)) for n, c in port.columns.items()]
-        self._seen: dict[str, NDArray[Any]] = {}
+        by_kind: dict[str, list[str]] = {k: [] for k in _DTYPES}
+        for name, column in port.columns.items():
+            by_kind[column.kind].append(name)
+        self._names = list(port.columns)
+        self._objects = [(n, n in by_kind["text"]) for n in by_kind["text"] + by_kind["geometry"]]
+        self._times = by_kind["instant"]
+        ranges = {n: port.columns[n].range for n in by_kind["number"]}
+        self._numbers = [(n, r is None, *_finite(r)) for n, r in ranges.items()]
+        self._others = [(n, port.columns[n].dtype) for n in by_kind["boolean"] + by_kind["integer"]]
+        self._sure = all(port.columns[n].range is None for n in by_kind["integer"])
+        self._seen = Seen() if seen is None else seen
+        self._shapes: dict[str, NDArray[Any]] = {}
         self._zeros = np.zeros(0)
 
     def __call__(self, data: Table | Grid) -> Table | Grid:
         if type(data) is not Table or type(self.port) is not Port:
             return check(data, self.port, self.where)
-        columns, masks, changed = data._columns, data._masks, False
-        for name, column, dtype, kind, range in self._columns:
-            values = columns.get(name)
+        columns = data._columns
+        if data._masks or not self._fits(columns, data._rows):
+            return self._checked_slowly(data)
+        if len(columns) == len(self._names):
+            return data
+        return Table._of({n: columns[n] for n in self._names}, {}, data._rows)
+
+    def _fits(self, columns: dict[str, NDArray[Any]], rows: int) -> bool:
+        """Whether columns without missing marks are beyond doubt; what is not is looked at closely.
+
+        Written out in one piece: this is the engine's cost per step.
+        """
+        seen = self._seen
+        try:
+            for name, text in self._objects:
+                values = columns[name]
+                if text:
+                    if id(values) not in seen.texts and not seen.is_text(values):
+                        return False
+                elif self._shapes.get(name) is not values:
+                    return False
+            for name in self._times:
+                values = columns[name]
+                if values is not seen.stamp:
+                    if values.dtype != TIME_DTYPE:
+                        return False
+                    if rows and int(np.minimum.reduce(values.view(np.int64))) == _NAT:
+                        return False
+                    seen.stamp = values
+            for name, free, low, high in self._numbers:
+                values = columns[name]
+                if values.dtype is not _FLOAT and values.dtype != _FLOAT:
+                    return False
+                if free and rows <= _SMALL:  # one short pass: 0 * NaN and 0 * infinity are NaN
+                    if len(self._zeros) != rows:
+                        self._zeros = np.zeros(rows)
+                    if values.dot(self._zeros) != 0.0:
+                        return False
+                elif rows and not (np.minimum.reduce(values) >= low and np.maximum.reduce(values) <= high):
+                    return False
+            for name, dtype in self._others:
+                if columns[name].dtype != dtype:
+                    return False
+        except (KeyError, RuntimeWarning):
+            return False
+        return self._sure
+
+    def _checked_slowly(self, data: Table) -> Table:
+        columns: dict[str, NDArray[Any]] = {}
+        masks: dict[str, NDArray[Any]] = {}
+        for name, column in self.port.columns.items():
+            values, mask = data._columns.get(name), data._masks.get(name)
             if values is None:
-                return check(data, self.port, self.where)
-            mask = masks.get(name) if masks else None
-            if mask is None and values.dtype == dtype and self._fits(name, values, kind, range):
-                continue
-            new, missing = _checked(values, mask, column, f"{self.where}.{name}")
-            if missing is None and kind in ("text", "geometry"):
-                self._seen[name] = values
-            if new is values and missing is mask:
-                continue
-            if not changed:
-                columns, masks, changed = dict(columns), dict(masks), True
-            columns[name] = new
-            masks.pop(name, None)
-            if missing is not None and column.nulls:
-                masks[name] = _frozen(missing)
-        if len(columns) != len(self._columns):
-            names = self.port.columns
-            return Table._of(
-                {n: columns[n] for n in names}, {n: m for n, m in masks.items() if n in names}, len(data)
-            )
-        return Table._of(columns, masks, len(data)) if changed else data
-
-    def _fits(self, name: str, values: NDArray[Any], kind: Kind, range: tuple[float, float] | None) -> bool:
-        """Whether a column without missing marks is beyond doubt; what is not is looked at closely."""
-        if kind == "number":
-            if range is not None:
-                return not len(values) or (
-                    float(np.minimum.reduce(values)) >= range[0]
-                    and float(np.maximum.reduce(values)) <= range[1]
-                )
-            if len(self._zeros) != len(values):
-                self._zeros = np.zeros(len(values))
-            try:  # one pass, where isfinite().all() takes two: 0 * NaN and 0 * infinity are NaN
-                return float(values.dot(self._zeros)) == 0.0
-            except RuntimeWarning:
-                return False
-        if kind == "instant":
-            return not len(values) or int(np.minimum.reduce(values.view(np.int64))) != _NAT
-        if kind == "text" and self._seen.get(name) is not values and set(map(type, values.tolist())) <= {str}:
-            self._seen[name] = values
-        if kind in ("text", "geometry"):
-            return self._seen.get(name) is values
-        return kind == "boolean" or (kind == "integer" and range is None)
+                return cast("Table", check(data, self.port, self.where))
+            whole = column.kind == "text" and mask is None and self._seen.is_text(values)
+            if not whole and (mask is not None or self._shapes.get(name) is not values):
+                new, mask = _checked(values, mask, column, f"{self.where}.{name}")
+                if mask is None and column.kind == "geometry":
+                    self._shapes[name] = values
+                values = new
+            columns[name] = values
+            if mask is not None and column.nulls:
+                masks[name] = _frozen(mask)
+        same = len(columns) == len(data._columns) and all(columns[n] is v for n, v in data._columns.items())
+        return data if same and not masks and not data._masks else Table._of(columns, masks, data._rows)
 
 
+_FLOAT = np.dtype(np.float64)
+_LARGEST = float(np.finfo(np.float64).max)
+_SMALL = 4096  # above it a dot product may be spread over threads, which costs more than it saves
 _NAT = np.iinfo(np.int64).min
 
 
-def _finite(range: tuple[float, float] | None) -> tuple[float, float] | None:
+def _finite(range: tuple[float, float] | None) -> tuple[float, float]:
     """The range without infinity, which no value may be."""
-    largest = float(np.finfo(np.float64).max)
-    return None if range is None else (max(range[0], -largest), min(range[1], largest))
+    return (-_LARGEST, _LARGEST) if range is None else (max(range[0], -_LARGEST), min(range[1], _LARGEST))
 
 
 def _check_grid(grid: Grid, port: GridPort, where: str) -> Grid:
@@ -687,6 +751,8 @@ def _check_range(present: NDArray[Any], column: Column, where: str) -> None:
 
 def _check_objects(values: NDArray[Any], mask: NDArray[np.bool_] | None, column: Column, where: str) -> None:
     if column.kind == "text":
+        if mask is None and set(map(type, values.tolist())) <= {str}:
+            return
         wrong = np.fromiter((not isinstance(v, str) for v in values), bool, len(values))
     else:
         import shapely

@@ -77,7 +77,7 @@ class LagReader:
         self._given: Table | None = None
 
     def __call__(self, start: int, end: int) -> Table:
-        found = self.history.take_last(start)
+        found = self.history.last(start)
         if found is None:
             if self.initial is None:
                 raise self.missing()
