@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ldt_core import Flag
 from ldt_core.scene import Cell, Figures, Head, Kpi, KpiValue
 
 from .judge import label_kpis, write_verdict
-from .words import clean_text, make_ids
+from .words import clean_text
 
 _NUMBERS = ("value", "lowest", "highest", "change", "percent", "low", "high")
 _COMPARED = ("change", "percent", "low", "high", "verdict", "better")
@@ -35,7 +33,7 @@ def finite(value: float | None) -> float | None:
 def list_values(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
     """One row per KPI and run: the alternative of the KPI block."""
     heads = [
-        Head(id="kpi", title="KPI", kind="text"),
+        Head(id="kpi", title="Result", kind="text"),
         Head(id="unit", title="Unit", kind="text"),
         Head(id="run", title="Run", kind="text"),
         Head(id="value", title="Mean"),
@@ -58,40 +56,17 @@ def list_values(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
         for kpi in kpis
         for v in kpi.values
     ]  # fmt: skip
-    return Figures(caption="KPIs by run, with change against the baseline", columns=heads, rows=rows)
+    return Figures(caption="Results by run, with the change against the baseline", columns=heads, rows=rows)
 
 
 def _verdict(kpi: Kpi, value: KpiValue) -> str | None:
     return None if value.change is None else write_verdict(kpi, value)
 
 
-def put_side_by_side(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
-    """One row per KPI; for each run its mean and, but for the baseline, change and verdict."""
-    ids = make_ids(runs)
-    heads = [Head(id="kpi", title="KPI", kind="text"), Head(id="unit", title="Unit", kind="text")]
-    aims = any(k.target is not None for k in kpis)
-    if aims:
-        heads.append(Head(id="target", title="Target"))
-    for place, (run, title) in enumerate(runs.items()):
-        heads.append(Head(id=ids[run], title=title))
-        if place:
-            heads.append(Head(id=f"{ids[run]}.change", title=f"{title}: change"))
-            heads.append(Head(id=f"{ids[run]}.verdict", title=f"{title}: verdict", kind="text"))
-    rows: list[list[Cell]] = []
-    for kpi in kpis:
-        row: list[Cell] = [kpi.title, kpi.unit] + ([kpi.target] if aims else [])
-        for place, value in enumerate(kpi.values):
-            row.append(value.value)
-            if place:
-                row += [value.change, _verdict(kpi, value)]
-        rows.append(row)
-    return Figures(caption="All runs side by side", columns=heads, rows=rows)
-
-
 def list_changes(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> Figures:
     """One row per KPI and run with a change in percent: what the chart of changes draws."""
     heads = [
-        Head(id="kpi", title="KPI", kind="text"),
+        Head(id="kpi", title="Result", kind="text"),
         Head(id="run", title="Run", kind="text"),
         Head(id="percent", title="Change", unit="%"),
         Head(id="low", title="95 % from", unit="%"),
@@ -133,24 +108,3 @@ def list_spread(kpi: Kpi, runs: Mapping[str, str]) -> Figures:
         for v in kpi.values
     ]
     return Figures(caption=f"{clean_text(kpi.title)} by run", columns=heads, rows=rows)
-
-
-def list_flags(flags: Mapping[str, Sequence[Flag]], runs: Mapping[str, str]) -> Figures:
-    """One row per flag, told apart by name, unit and turn, with its value in each run."""
-    ids = make_ids(runs)
-    heads = [
-        Head(id="flag", title="Flag", kind="text"),
-        Head(id="text", title="What it means", kind="text"),
-        Head(id="unit", title="Unit", kind="text"),
-        *(Head(id=ids[run], title=title) for run, title in runs.items()),
-    ]
-    found: dict[tuple[str, str, int], list[Cell]] = {}
-    for place, run in enumerate(runs):
-        turns: Counter[tuple[str, str]] = Counter()
-        for flag in flags[run]:
-            turns[flag.name, flag.unit] += 1
-            key = (flag.name, flag.unit, turns[flag.name, flag.unit])
-            start: list[Cell] = [clean_text(flag.name), clean_text(flag.text, 1000), flag.unit]
-            row = found.setdefault(key, start + [None] * len(runs))
-            row[3 + place] = finite(flag.value)
-    return Figures(caption="Quality flags by run", columns=heads, rows=list(found.values()))

@@ -16,6 +16,13 @@ from .words import NARROW, clean_text, join_words, write_amount, write_apart, wr
 
 Judgement = Literal["better", "worse", "different", "noise", "same", "unjudged", "missing"]
 
+_COUNTED: dict[Judgement, str] = {
+    "better": "better",
+    "worse": "worse",
+    "noise": "may be chance",
+    "same": "unchanged",
+    "unjudged": "with too few replicates to tell",
+}
 _WORDS: dict[Judgement, str] = {
     "better": "better",
     "worse": "worse",
@@ -78,9 +85,11 @@ def sum_up(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> str:
     """One finding over all KPIs. ``runs`` maps each run's name to what it is called, baseline first."""
     names = list(runs)
     base, others = runs[names[0]], names[1:]
-    count = f"{len(kpis)} KPI{'' if len(kpis) == 1 else 's'}"
+    count = f"{len(kpis)} result{'' if len(kpis) == 1 else 's'}"
     if others:
-        parts = [f"Against {base}, {runs[name]}: {_count_changes(kpis, name)}" for name in others]
+        parts = [
+            f"Compared with {base}, {runs[name]} changes {_count_changes(kpis, name)}" for name in others
+        ]
     else:
         parts = [f"{count} of {base}; there is no other run to compare with"]
     aims = [f"{runs[name]} {met} of {of}" for name in names for met, of in [_count_met(kpis, name)] if of]
@@ -93,14 +102,11 @@ def _count_changes(kpis: Sequence[Kpi], run: str) -> str:
     found = Counter(judge(k, v) for k in kpis for v in k.values if v.run == run)
     found["missing"] += len(kpis) - found.total()
     clear = found["better"] + found["worse"] + found["different"]
-    head = (
-        f"{clear or 'none'} of {len(kpis)} KPI{'' if len(kpis) == 1 else 's'}"
-        f" change{'s' if clear <= 1 else ''} distinguishably"
-    )
-    told = [f"{found[g]} {_WORDS[g]}" for g in ("better", "worse") if found[g]]
+    head = f"{clear or 'none'} of {len(kpis)} result{'' if len(kpis) == 1 else 's'} beyond chance"
+    told = [f"{found[g]} {_COUNTED[g]}" for g in ("better", "worse") if found[g]]
     if found["different"]:
         told.append(f"{found['different']} without a better side")
-    rest = [f"{found[g]} {_WORDS[g]}" for g in ("noise", "same", "unjudged") if found[g]]
+    rest = [f"{found[g]} {_COUNTED[g]}" for g in ("noise", "same", "unjudged") if found[g]]
     if found["missing"]:
         rest.append(f"{found['missing']} without a value to compare")
     return head + (f": {', '.join(told)}" if told else "") + "".join(f"; {part}" for part in rest)
@@ -162,6 +168,6 @@ def find_largest(kpis: Sequence[Kpi], runs: Mapping[str, str]) -> str:
     assert value.percent is not None
     side = "lower" if value.percent < 0 else "higher"
     return (
-        f"The largest distinguishable change is {label_kpis(kpis)[kpi.id]} in {runs[value.run]}: "
+        f"The largest change beyond chance, in percent, is {label_kpis(kpis)[kpi.id]} in {runs[value.run]}: "
         f"{write_number(abs(value.percent))}{NARROW}% {side}, {write_verdict(kpi, value)}"
     )

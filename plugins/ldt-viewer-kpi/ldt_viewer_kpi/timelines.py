@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 import ldt_core as ldt
 from ldt_core.scene import Axis, Cell, ChartBlock, Figures, Head, Series
 
-from .words import make_ids, write_amount, write_instant, write_iso, write_number
+from .words import join_words, make_ids, write_amount, write_instant, write_iso, write_number
 
 Numbers = NDArray[np.float64]
 
@@ -97,25 +97,30 @@ def _plain(values: Numbers) -> list[float | None]:
 
 
 def describe_lines(lines: Mapping[str, Line], runs: Mapping[str, str], *, unit: str | None, zone: str) -> str:
-    """Range, mean and peak of each run. Levels have no arithmetic mean, so none is named."""
-    parts, peaks = [], {}
+    """The peak of each run, when it was, and the mean. Levels have no arithmetic mean, so none is named."""
+    steady, peaks, means, when = [], [], [], {}
     for run, line in lines.items():
         if np.isnan(line.value).all():
-            parts.append(f"{runs[run]} has no value")
+            steady.append(f"{runs[run]} has no value")
             continue
         low, high = float(np.nanmin(line.value)), float(np.nanmax(line.value))
         if low == high:
-            parts.append(f"{runs[run]} {write_amount(low, unit)} throughout")
-        else:
-            ends = f"{write_number(low)} to {write_amount(high, unit)}"
-            peaks[runs[run]] = write_instant(line.time[int(np.nanargmax(line.value))], zone)
-            mean = "" if unit == "dB" else f", on average {write_number(float(np.nanmean(line.value)))}"
-            parts.append(f"{runs[run]} {ends}{mean}")
-    if len(set(peaks.values())) == 1:
-        parts.append(f"highest at {next(iter(peaks.values()))}")
-    elif peaks:
-        parts.append("highest at " + ", ".join(f"{peak} in {run}" for run, peak in peaks.items()))
-    return "; ".join(parts)
+            steady.append(f"{runs[run]} {write_amount(low, unit)} throughout")
+            continue
+        when[run] = write_instant(line.time[int(np.nanargmax(line.value))], zone)
+        peaks.append(f"{write_amount(high, unit)} in {runs[run]}")
+        if unit != "dB":
+            means.append(f"{write_number(float(np.nanmean(line.value)))} in {runs[run]}")
+    parts = []
+    if len(set(when.values())) == 1:
+        parts.append(f"Highest at {next(iter(when.values()))}: {join_words(peaks)}")
+    elif when:
+        parts.append(
+            "Highest: " + "; ".join(f"{p}, at {t}" for p, t in zip(peaks, when.values(), strict=True))
+        )
+    if means:
+        parts.append(f"on average {join_words(means)}")
+    return "; ".join(parts + steady)
 
 
 def list_lines(lines: Mapping[str, Line], runs: Mapping[str, str], title: str, unit: str | None) -> Figures:

@@ -19,29 +19,26 @@ from ldt_core.scene import (
     Scene,
     Series,
     State,
-    TableBlock,
     TextBlock,
     TimeAxis,
 )
 
 from .figures import (
     list_changes,
-    list_flags,
     list_spread,
     list_values,
     percent_interval,
-    put_side_by_side,
     tidy_kpi,
 )
 from .judge import describe, find_largest, label_kpis, sum_up
 from .timelines import draw_lines, read_line, thin_line
-from .words import clean_text, label_runs, make_ids, name_column, unique
+from .words import clean_text, join_words, label_runs, make_ids, name_column, unique
 
 _SPACE = {"mean": "mean over places", "sum": "sum over places", "min": "lowest place", "max": "highest place"}
 
 
 class KpiViewer(ldt.Viewer):
-    """KPIs of all runs against the baseline, with the spread over replicates, and values over time.
+    """KPIs of all runs against the baseline, and values over time.
 
     Only changes that are told from chance are called better or worse; the words come with the
     KPI's values. Each ref under ``show`` becomes a chart over time.
@@ -53,7 +50,11 @@ class KpiViewer(ldt.Viewer):
     class Params(ldt.Params):
         title: str = Field("", description="heading; empty: the view's own title")
         titles: dict[str, str] = Field({}, description="what to call a ref of `show`, by ref")
-        spread: bool = Field(True, description="a chart per KPI with the spread over replicates")
+        spread: bool | None = Field(
+            None,
+            description="a chart per KPI with the spread over replicates; "
+            "empty: only where there is no other run to compare with",
+        )
         space: Literal["auto", "mean", "sum", "min", "max"] = Field(
             "auto",
             description="how places become one line; auto: sum for sums, max for levels in dB, else mean",
@@ -74,7 +75,6 @@ class KpiViewer(ldt.Viewer):
             blocks += self._show_kpis([tidy_kpi(k, runs) for k in view.kpis], runs, view)
             ids = make_ids(view.show)
             blocks += [self._show_time(ref, f"time-{ids[ref]}", runs, view) for ref in unique(view.show)]
-            blocks += _list_flags(runs, view)
         return Scene(
             title=self.params.title or view.title,
             viewer=self.id,
@@ -92,15 +92,12 @@ class KpiViewer(ldt.Viewer):
         valued = [k for k in kpis if any(v.value is not None for v in k.values)]
         if valued:
             finding = sum_up(kpis, runs)
-            count = sum(all(v.value is not None for v in k.values) for k in kpis)
-            have = "KPI has" if len(kpis) == 1 else "KPIs have"
-            whole = f"{count} of {len(kpis)} {have} a value in {'each run' if len(runs) > 1 else 'the run'}"
         else:
-            finding = whole = f"There is nothing to show: none of {len(kpis)} KPIs has a value in any run"
+            finding = f"There is nothing to show: none of {len(kpis)} KPIs has a value in any run"
         blocks: list[AnyBlock] = [
             KpiBlock(
                 id="kpis",
-                title="KPIs",
+                title="All results",
                 finding=finding,
                 alternative=list_values(kpis, runs),
                 credits=credits,
@@ -108,18 +105,10 @@ class KpiViewer(ldt.Viewer):
                 note=_explain(view),
                 kpis=list(kpis),
             ),
-            TableBlock(
-                id="runs",
-                title="All runs side by side",
-                finding=whole,
-                alternative=put_side_by_side(kpis, runs),
-                credits=credits,
-                synthetic=synthetic,
-            ),
         ]
         if any(v.percent is not None for k in kpis for v in k.values):
             blocks.append(_draw_changes(kpis, runs, credits, synthetic))
-        if self.params.spread:
+        if self.params.spread or (self.params.spread is None and len(runs) == 1):
             ids = make_ids(k.id for k in kpis)
             blocks += [_draw_spread(k, f"spread-{ids[k.id]}", runs, credits) for k in valued]
         return blocks
@@ -131,7 +120,7 @@ class KpiViewer(ldt.Viewer):
             # Levels have no arithmetic mean: 40 dB and 80 dB together are 77 dB, not 60 dB.
             space = "max" if info.unit == "dB" else "sum" if info.cell == "sum" else "mean"
         name = clean_text(self.params.titles.get(ref, "")) or name_column(info)
-        title = f"{name} ({_SPACE[space]})"
+        title = f"{name} ({_SPACE[space]})" if info.geometry else name
         lines = {run: read_line(view.series(ref, run, space)) for run in runs}
         block: ChartBlock | TextBlock
         if all(np.isnan(line.value).all() for line in lines.values()):
@@ -187,16 +176,19 @@ def _draw_changes(
             )
         )
     base = next(iter(runs.values()))
+    notes = ["Bars are 95 % intervals; one that reaches over zero may be chance."]
+    if absent := [names[k.id] for k in kpis if all(v.percent is None for v in k.values)]:
+        notes.append(f"Without a change in percent: {join_words(absent)}.")
     return ChartBlock(
         id="changes",
-        title=f"Change against {base}",
+        title=f"Change against {base}, in percent",
         finding=find_largest(kpis, runs),
         alternative=list_changes(kpis, runs),
         credits=credits,
         synthetic=synthetic,
-        note="Bars are 95 % intervals; one that reaches over zero may be chance.",
+        note=" ".join(notes),
         mark="dot",
-        x=Axis(title="KPI", kind="category"),
+        x=Axis(title="Result", kind="category"),
         y=Axis(title=f"Change against {base}", unit="%", zero=True),
         series=[s for s in series if s.x],
     )
@@ -231,21 +223,6 @@ def _draw_spread(kpi: Kpi, id: str, runs: Mapping[str, str], credits: list[str])
         y=Axis(title=title, unit=kpi.unit),
         series=series,
     )
-
-
-def _list_flags(runs: Mapping[str, str], view: ldt.View) -> list[AnyBlock]:
-    """Quality flags that components raised, side by side; no block where there are none."""
-    figures = list_flags({run: view.flags(run) for run in runs}, runs)
-    if not figures.rows:
-        return []
-    uneven = [row for row in figures.rows if len(set(row[3:])) > 1]
-    count = len(figures.rows)
-    finding = f"Components raised {count} quality flag{'' if count == 1 else 's'}"
-    if len(runs) > 1:
-        finding += f", {len(uneven) or 'none'} of which differ{'s' if len(uneven) == 1 else ''} between runs"
-    finding += ", the first" if (len(uneven) or count) > 1 else ""
-    first = clean_text(str((uneven or figures.rows)[0][1]), 160)
-    return [TableBlock(id="flags", title="Quality flags", finding=f"{finding}: {first}", alternative=figures)]
 
 
 def _say_nothing(id: str, title: str, reason: str) -> TextBlock:

@@ -29,7 +29,7 @@ _FORMULAS = {
     "pm10": "PM₁₀",
     "pm2.5": "PM₂.₅",
 }
-_QUANTITIES = {"sound_level_a": "A-weighted sound level"}
+_QUANTITIES = {"sound_level_a": "noise level"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 

@@ -85,7 +85,7 @@ def test_the_finding_counts_only_distinguishable_changes_as_better_or_worse(make
     kpis += [kpi("a", 0.1), kpi("b", -0.4)]
     scene = render(make_view([BASE, CAR_FREE], {}, kpis))
     assert scene.blocks[0].finding == (
-        "Against Base, Car-free: 5 of 7 KPIs change distinguishably: 1 better, 4 worse; 2 not distinguishable"
+        "Compared with Base, Car-free changes 5 of 7 results beyond chance: 1 better, 4 worse; 2 may be chance"
     )
 
 
@@ -100,8 +100,8 @@ def test_every_kind_of_judgement_is_counted_once(make_view: Any) -> None:
     ]
     scene = render(make_view([BASE, CAR_FREE], {}, kpis))
     assert scene.blocks[0].finding == (
-        "Against Base, Car-free: 2 of 6 KPIs change distinguishably: 1 better, 1 without a better side; "
-        "1 not distinguishable; 1 unchanged; 1 with too few replicates to tell; 1 without a value to compare"
+        "Compared with Base, Car-free changes 2 of 6 results beyond chance: 1 better, 1 without a better side; "
+        "1 may be chance; 1 unchanged; 1 with too few replicates to tell; 1 without a value to compare"
     )
 
 
@@ -110,14 +110,17 @@ def test_no_direction_is_given_for_a_change_that_may_be_chance(make_view: Any) -
     text = scene.model_dump_json()
     assert "lower by" not in text
     assert " better" not in scene.blocks[0].finding
-    assert scene.blocks[0].finding.startswith("Against Base, Car-free: none of 1 KPI changes distinguishably")
+    assert scene.blocks[0].finding == (
+        "Compared with Base, Car-free changes none of 1 result beyond chance; 1 may be chance"
+    )
 
 
 def test_the_verdict_stands_as_it_came(make_view: Any) -> None:
     given = kpi("noise", -3, True)
     loud = given.values[1].model_copy(update={"verdict": "same in every replicate"})
     scene = render(
-        make_view([BASE, CAR_FREE], {}, [given.model_copy(update={"values": [given.values[0], loud]})])
+        make_view([BASE, CAR_FREE], {}, [given.model_copy(update={"values": [given.values[0], loud]})]),
+        spread=True,
     )
     assert table(scene.blocks[0].alternative)[1]["verdict"] == "better, same in every replicate"
     assert (
@@ -127,7 +130,7 @@ def test_the_verdict_stands_as_it_came(make_view: Any) -> None:
 
 
 def test_a_change_of_a_share_is_in_percentage_points(make_view: Any) -> None:
-    scene = render(make_view([BASE, CAR_FREE], {}, [kpi("share", -3, True, unit="%")]))
+    scene = render(make_view([BASE, CAR_FREE], {}, [kpi("share", -3, True, unit="%")]), spread=True)
     assert "lower by 3 percentage points" in block(scene, "spread-share").finding
 
 
@@ -140,7 +143,7 @@ def test_changes_are_drawn_on_one_axis_with_their_intervals(make_view: Any) -> N
     assert (line.x, line.y) == (["Noise (noise)", "Noise (jam)"], [-30, 40])
     np.testing.assert_allclose((line.low, line.high), ([-40, 30], [-20, 50]))
     assert chart.finding == (
-        "The largest distinguishable change is Noise (jam) in Car-free: 40\u202f% higher, worse, distinguishable"
+        "The largest change beyond chance, in percent, is Noise (jam) in Car-free: 40\u202f% higher, worse, distinguishable"
     )
 
 
@@ -164,7 +167,9 @@ def test_levels_are_not_averaged_over_places(make_view: Any, make_variable: Any)
 def test_targets_are_counted_for_each_run(make_view: Any) -> None:
     given = kpi("noise", -3, True, target=8.0)
     values = [v.model_copy(update={"met": v.run == "car-free"}) for v in given.values]
-    scene = render(make_view([BASE, CAR_FREE], {}, [given.model_copy(update={"values": values})]))
+    scene = render(
+        make_view([BASE, CAR_FREE], {}, [given.model_copy(update={"values": values})]), spread=True
+    )
     assert scene.blocks[0].finding.endswith("Targets met: Base 0 of 1, Car-free 1 of 1")
     chart = block(scene, "spread-noise")
     assert [s.name for s in chart.series] == ["Mean of replicates", "Target"]
@@ -173,7 +178,7 @@ def test_targets_are_counted_for_each_run(make_view: Any) -> None:
 
 def test_one_run_has_nothing_to_compare_with(make_view: Any) -> None:
     scene = render(make_view([BASE], {}, [kpi("noise", None)]))
-    assert scene.blocks[0].finding == "1 KPI of Base; there is no other run to compare with"
+    assert scene.blocks[0].finding == "1 result of Base; there is no other run to compare with"
 
 
 @pytest.mark.parametrize(
@@ -227,8 +232,8 @@ def points(series: Series) -> Any:
 @given(any_kpis())
 @settings(max_examples=60, deadline=None)
 def test_the_alternatives_hold_what_is_drawn(make_view: Any, kpis: list[Kpi]) -> None:
-    scene = render(make_view([BASE, CAR_FREE], {}, kpis))
-    assert scene.model_dump_json() == render(make_view([BASE, CAR_FREE], {}, kpis)).model_dump_json()
+    scene = render(make_view([BASE, CAR_FREE], {}, kpis), spread=True)
+    assert scene == render(make_view([BASE, CAR_FREE], {}, kpis), spread=True)
     names = {"base": "Base", "car-free": "Car-free"}
     for block in scene.blocks:
         if isinstance(block, KpiBlock):
@@ -278,8 +283,8 @@ def test_a_line_per_run_with_its_spread(make_view: Any, make_variable: Any) -> N
         ["2026-03-02T05:15:00Z", 6, 5, 7, 2],
     ]
     assert chart.finding == (
-        "Base 2 to 6\u202fvehicles/h, on average 4; "
-        "Car-free 2\u202fvehicles/h throughout; highest at 2 Mar 2026 06:15 (Europe/Rome)"
+        "Highest at 2 Mar 2026 06:15 (Europe/Rome): 6\u202fvehicles/h in Base; on average 4 in Base; "
+        "Car-free 2\u202fvehicles/h throughout"
     )
     assert chart.credits == ["Example town, CC BY 4.0"]
     assert chart.synthetic == ["Made up."]
@@ -355,15 +360,41 @@ def test_a_value_that_never_is_says_so(
     assert block.finding == "There is nothing to show: Traffic flow has no value in any run"
 
 
-def test_quality_flags_stand_side_by_side(make_view: Any) -> None:
-    stuck = ldt.Flag("stuck", 12.0, "{veh}", "vehicles were moved on because they stood too long")
-    cut = ldt.Flag("cut", 3.0, "1", "streets cut by the edge of the file")
-    flags = {"base": [cut], "car-free": [cut, stuck]}
-    last = render(make_view([BASE, CAR_FREE], {}, [], flags=flags)).blocks[-1]
-    assert last.alternative.rows == [["cut", cut.text, "1", 3, 3], ["stuck", stuck.text, "{veh}", None, 12]]
-    assert last.finding == (
-        "Components raised 2 quality flags, 1 of which differs between runs: "
-        "vehicles were moved on because they stood too long"
+def test_spreads_are_drawn_where_nothing_else_shows_chance(make_view: Any) -> None:
+    kpis = [kpi("noise", -3, True)]
+    for runs, param, drawn in (
+        ([BASE], None, True),
+        ([BASE, CAR_FREE], None, False),
+        ([BASE, CAR_FREE], True, True),
+        ([BASE], False, False),
+    ):
+        scene = render(make_view(runs, {}, kpis), spread=param)
+        assert any(b.id == "spread-noise" for b in scene.blocks) is drawn
+
+
+def test_every_figure_is_in_one_table(make_view: Any) -> None:
+    scene = render(make_view([BASE, CAR_FREE], {}, [kpi("noise", -3, True, target=8.0)]))
+    assert [b.id for b in scene.blocks] == ["kpis", "changes"], "no block repeats another"
+    shown = table(scene.blocks[0].alternative)[1]
+    assert (shown["value"], shown["lowest"], shown["highest"], shown["target"]) == (7, 6, 8, 8)
+    assert (shown["change"], shown["low"], shown["high"], shown["percent"]) == (-3, -4, -2, -30)
+
+
+def test_results_without_a_change_in_percent_are_named(make_view: Any) -> None:
+    given = kpi("louder", 4, False)
+    values = [given.values[0], given.values[1].model_copy(update={"percent": None})]
+    kpis = [kpi("noise", -3, True), given.model_copy(update={"values": values})]
+    chart = block(render(make_view([BASE, CAR_FREE], {}, kpis)), "changes")
+    assert chart.note.endswith("Without a change in percent: Louder.")
+
+
+def test_peaks_at_different_times_are_told_with_their_times(make_view: Any, make_variable: Any) -> None:
+    flow = make_variable({"base": flows([1, 5]), "car-free": flows([4, 2])}, geometry=None)
+    chart = render(make_view([BASE, CAR_FREE], {"traffic.flow.flow": flow})).blocks[-1]
+    assert chart.title == "Traffic flow", "what has no places is not averaged over them"
+    assert chart.finding == (
+        "Highest: 5\u202fvehicles/h in Base, at 2 Mar 2026 06:15 (Europe/Rome); "
+        "4\u202fvehicles/h in Car-free, at 2 Mar 2026 06:00 (Europe/Rome); on average 3 in Base and 3 in Car-free"
     )
 
 

@@ -97,7 +97,7 @@ def test_runs_that_share_a_title_are_told_apart() -> None:
     [
         ("flow", "x:traffic_flow", "Traffic flow"),
         ("flow", None, "Flow"),
-        ("flow", "x:sound_level_a", "A-weighted sound level"),
+        ("flow", "x:sound_level_a", "Noise level"),
         ("co2", "x:co2_mass", "CO₂ mass"),
         ("vehicles per hour", "x:traffic_flow", "Vehicles per hour"),
         ("", None, "Traffic.flow.flow"),

@@ -152,7 +152,10 @@ def write_break(value: float) -> str:
 
 
 def name_classes(values: Numbers, breaks: Sequence[float]) -> list[str]:
-    """``below 45``, ``45 to 50``, ..., ``75 or more``; a first class of one value only is called by it."""
+    """``below 45``, ``45 to 50``, ..., ``75 or more``; a first class of one value only is called by it.
+
+    Where that value is zero (no traffic), the next class is all that is above it.
+    """
     if not breaks:
         return [
             f"all {write_break(float(values[0]))}" if len(values) and (values == values[0]).all() else "all"
@@ -161,6 +164,8 @@ def name_classes(values: Numbers, breaks: Sequence[float]) -> list[str]:
     least = values[values < breaks[0]]
     first = write_break(float(least[0])) if len(least) and (least == least[0]).all() else f"below {text[0]}"
     middle = [f"{a} to {b}" for a, b in pairwise(text)]
+    if middle and not first.startswith("below") and (least > 0).sum() == 0:
+        middle[0] = f"above {first}, below {text[1]}"
     return [first, *middle, f"{text[-1]} or more"]
 
 

@@ -11,7 +11,7 @@ from ldt_core.scene import Cell, Figures, Head
 from .classes import classify, count_classes
 from .places import Numbers, PlaceSet
 from .theme import Theme
-from .words import join_words, write_amount, write_number
+from .words import join_words, say_places, write_amount, write_number, write_rough
 
 NAMED = 3
 """Places named in a finding."""
@@ -23,66 +23,90 @@ def rank_places(strength: Numbers) -> list[int]:
     return [int(row) for row in order[: int((~np.isnan(strength)).sum())]]
 
 
-def name_strongest(places: PlaceSet, values: Numbers, rows: list[int]) -> str:
-    """The first three different names among ``rows``, each with its value."""
+def name_strongest(
+    places: PlaceSet, values: Numbers, rows: list[int], most: int = NAMED, *, sign: bool = False
+) -> str:
+    """The first different whereabouts among ``rows``, each with its value."""
     named: dict[str, float] = {}
     for row in rows:
-        named.setdefault(places.call(row), float(values[row]))
-        if len(named) == NAMED:
+        named.setdefault(places.locate(row), float(values[row]))
+        if len(named) == most:
             break
-    return join_words([f"{name} ({write_number(value)})" for name, value in named.items()])
+    text = join_words([f"{name} ({write_rough(value, sign=sign)})" for name, value in named.items()])
+    if len(named) > 1 and all(name.startswith("near ") for name in named):
+        text = "near " + text.replace("near ", "")
+    return text
 
 
-def _count(number: int, what: str = "place") -> str:
-    return f"{write_number(number)} {what}{'' if number == 1 else 's'}"
+def _count(number: int, id: str) -> str:
+    return f"{write_number(number)} {say_places(id, number)}"
 
 
 def describe_values(theme: Theme, run: str) -> str:
-    """What the map of one run shows, in a sentence. The run has at least one value."""
-    values, unit = theme.values[run], theme.info.unit
+    """What the map of one run shows, in a sentence or two. The run has at least one value."""
+    values, unit, places = theme.values[run], theme.info.unit, theme.places
     known = values[~np.isnan(values)]
     low, high = float(known.min()), float(known.max())
     rows = rank_places(values)
     if len(known) == 1:
-        text = f"{write_amount(high, unit)} at the one place that has a value, {theme.places.call(rows[0])}"
+        text = f"{write_amount(high, unit)} at the one {say_places(places.id, 1)} that has a value, {places.locate(rows[0])}"
     elif low == high:
-        text = f"{write_amount(high, unit)} at all of {_count(len(known))}"
+        text = f"{write_amount(high, unit)} at all of {_count(len(known), places.id)}"
     else:
+        first = places.locate(rows[0])
+        text = f"{theme.habit.most}: {first}, {write_amount(high, unit)}"
+        others = name_strongest(places, values, [r for r in rows if places.locate(r) != first], NAMED - 1)
+        text += f"; then {others}" if others else ""
         middle = float(np.quantile(known, 0.5, method="higher"))
-        text = (
-            f"{write_number(low)} to {write_amount(high, unit)} at {_count(len(known))}, half of them at "
-            f"{write_number(middle)} or more; highest: {name_strongest(theme.places, values, rows)}"
-        )
-    return text + _say_missing(len(values) - len(known), theme.lost[run])
+        text += f". Half of the {_count(len(known), places.id)} have {write_amount(middle, unit)} or more"
+    return text + _say_missing(len(values) - len(known), theme.lost[run], places.id)
 
 
-def _say_missing(missing: int, lost: int) -> str:
-    text = f"; {_count(missing)} without a value" if missing else ""
-    return text + (f"; {_count(lost, 'value')} without a place, not drawn" if lost else "")
+def _say_missing(missing: int, lost: int, id: str) -> str:
+    text = f"; {_count(missing, id)} without a value" if missing else ""
+    return text + (
+        f"; {write_number(lost)} value{'' if lost == 1 else 's'} without a place, not drawn" if lost else ""
+    )
 
 
-def describe_change(theme: Theme, run: str, title: str, base: str) -> str:
-    """What the difference map of one run shows, in a sentence."""
-    change = theme.changes[run]
+def describe_change(theme: Theme, run: str, title: str, base: str, replicates: int) -> str:
+    """What the difference map of one run shows: how many places change, where most, and how sure that is."""
+    change, places = theme.changes[run], theme.places
     shown = change.shown
     known = int((~np.isnan(change.value)).sum())
     if not known:
         return f"There is nothing to show: {theme.title} has no place with a value in both {base} and {title}"
-    parts = []
+    parts: list[str] = []
+    moved = 0
+    least = f" by {write_amount(theme.threshold, theme.info.unit)} or more"
     for side, word in ((1.0, theme.habit.more), (-1.0, theme.habit.less)):
         rows = rank_places(np.where(side * shown >= theme.threshold, np.abs(shown), np.nan))
-        text = f"{word} by {write_amount(theme.threshold, theme.info.unit)} or more at "
-        parts.append(text + (f"{write_number(len(rows))} of {_count(known)}" if rows else "no place"))
+        text = word if parts else word[:1].upper() + word[1:] + least
         if rows:
-            parts[-1] += f", above all {name_strongest(theme.places, shown, rows)}"
+            text += f" at {write_number(len(rows))}{'' if moved else f' of {_count(known, places.id)}'}"
+            text += f", above all {name_strongest(places, shown, rows, sign=True)}"
+        else:
+            text += f" at no {say_places(places.id, 1)}"
+        moved += len(rows)
+        parts.append(text)
     still = int((np.abs(shown) < theme.threshold).sum())
-    parts.append(f"little change at {write_number(still)}")
+    if still:
+        rest = f" of {_count(known, places.id)}" if not moved else ""
+        parts.append(f"little change at {write_number(still)}{rest}")
     unclear = known - int((~np.isnan(shown)).sum())
+    missing = _say_missing(len(shown) - known, 0, places.id)
+    return f"{'; '.join(parts)}{missing}. {_say_agreement(replicates, moved, unclear, places.id)}".strip()
+
+
+def _say_agreement(replicates: int, moved: int, unclear: int, id: str) -> str:
+    if replicates < 2:
+        return "Computed once, so any of it may be chance." if moved else ""
+    every = "Both" if replicates == 2 else f"All {replicates}"
+    said = [f"{every} replicates agree on these directions"] if moved else []
     if unclear:
-        parts.append(
-            f"at {write_number(unclear)} the replicates disagree on the direction, so no change is drawn"
-        )
-    return f"Against {base}: {'; '.join(parts)}{_say_missing(len(shown) - known, 0)}"
+        said.append(f"at {_count(unclear, id)} the replicates disagree, so no change is drawn")
+    text = "; ".join(said)
+    return text[:1].upper() + text[1:] + "." if text else ""
 
 
 def list_values(theme: Theme, run: str, title: str, top: int) -> Figures:
@@ -97,7 +121,7 @@ def list_values(theme: Theme, run: str, title: str, top: int) -> Figures:
     classes = classify(values, theme.breaks)
     for row, cell in zip(rows, cells, strict=False):
         cell += [float(values[row]), theme.labels[classes[row]]]
-    caption = f"{theme.title} in {title}: places with the highest values"
+    caption = f"{theme.title} in {title}: {say_places(theme.places.id)} with the highest values"
     return Figures(caption=caption, columns=heads, rows=cells, more=len(rows) - len(cells))
 
 
@@ -117,7 +141,7 @@ def list_changes(theme: Theme, run: str, title: str, base: str, top: int) -> Fig
     before, after = next(iter(theme.values.values())), theme.values[run]
     for row, cell in zip(rows, cells, strict=False):
         cell += [float(shown[row]), theme.change_labels[classes[row]], _cell(before[row]), _cell(after[row])]
-    caption = f"{theme.title}: places that change most in {title} against {base}"
+    caption = f"{theme.title}: {say_places(theme.places.id)} that change most in {title} against {base}"
     return Figures(caption=caption, columns=heads, rows=cells, more=len(rows) - len(cells))
 
 
@@ -146,7 +170,9 @@ def list_counts(
     heads = [Head(id="class", title=f"Class of {theme.title}", kind="text", unit=theme.info.unit)]
     heads += [Head(id=ids[run], title=runs[run], digits=0) for run in runs]
     rows: list[list[Cell]] = [[label, *(counts[run][i] for run in runs)] for i, label in enumerate(labels)]
-    return Figures(caption=f"{theme.title}: places in each class", columns=heads, rows=rows), counts
+    return Figures(
+        caption=f"{theme.title}: {say_places(theme.places.id)} in each class", columns=heads, rows=rows
+    ), counts
 
 
 def describe_counts(theme: Theme, runs: Mapping[str, str], counts: Mapping[str, list[int]]) -> str:
@@ -156,6 +182,10 @@ def describe_counts(theme: Theme, runs: Mapping[str, str], counts: Mapping[str, 
     spread = [max(column) - min(column) for column in zip(*reach.values(), strict=True)]
     at = spread.index(max(spread)) if max(spread) else len(breaks) // 2
     known = {run: sum(counts[run][: len(breaks) + 1]) for run in runs}
-    parts = [f"{title} {write_number(reach[run][at])} of {_count(known[run])}" for run, title in runs.items()]
+    id = theme.places.id
+    parts = [
+        f"{write_number(reach[run][at])} of {_count(known[run], id)} in {title}"
+        for run, title in runs.items()
+    ]
     limit = write_amount(breaks[at], theme.info.unit)
     return f"{limit} or more: {', '.join(parts)}"

@@ -37,7 +37,7 @@ from .places import (
     weigh_places,
 )
 from .theme import TIME, Theme, Wish, find_same, read_theme
-from .words import clean_text, make_ids, unique, write_amount, write_period
+from .words import clean_text, make_ids, say_places, unique, write_amount, write_period
 
 _ORDER = {"polygon": 0, "line": 1, "point": 2}
 Said = Mapping[str, tuple[str, Figures]]
@@ -62,9 +62,9 @@ class Page:
         sets: list[PlaceSet] = []
         themes = [read_theme(ref, self._wish(ref), list(self.runs), self.view, sets) for ref in shown]
         around = {ref: self._read_context(ref, sets) for ref in unique(self.params.context)}
-        named = [replace(places) for places in around.values()]
+        named = [replace(places) for places in (*around.values(), *sets)]
         for places in sets:
-            name_by_neighbours(places, named)
+            name_by_neighbours(places, [n for n in named if n.geometry is not places.geometry])
         for theme in themes:
             self._add_columns(theme)
         placed = [s for s in sets if s.shape is not None]
@@ -73,8 +73,14 @@ class Page:
         if self.frame is not None:
             self._publish(placed, around, self.frame)
         ids = make_ids(shown)
-        for theme, (values, changes) in zip(themes, texts, strict=True):
-            self._show(theme, ids[theme.ref], values, changes)
+        told = [(theme, ids[theme.ref], *said) for theme, said in zip(themes, texts, strict=True)]
+        for theme, id, _, changes in told:
+            self._show_changes(theme, id, changes)
+        for theme, id, values, _ in told:
+            self._show_values(theme, id, values)
+        for theme, id, values, _ in told:
+            if values and len(theme.labels) > 1:
+                self._add_counts(theme, f"{id}-classes")
 
     def _read_context(self, ref: str, sets: list[PlaceSet]) -> PlaceSet:
         """The places of ``ref``; the very set of a theme where they are the same, to be published once."""
@@ -107,6 +113,7 @@ class Page:
     def _write_theme(self, theme: Theme) -> tuple[Said, Said]:
         """Finding and table of every map, made of all places before any is left out of the drawing."""
         p, base = self.params, self.runs[self.base]
+        replicates = min(run.replicates for run in self.view.runs)
         values, changes = {}, {}
         for run, title in self.runs.items():
             if not np.isnan(theme.values[run]).all():
@@ -114,7 +121,7 @@ class Page:
         for run in theme.changes:
             title = self.runs[run]
             changes[run] = (
-                describe_change(theme, run, title, base),
+                describe_change(theme, run, title, base, replicates),
                 list_changes(theme, run, title, base, p.top),
             )
         return values, changes
@@ -158,20 +165,15 @@ class Page:
         self.data.append(ref)
         return ref.id
 
-    def _show(
-        self,
-        theme: Theme,
-        id: str,
-        values: Said,
-        changes: Said,
-    ) -> None:
-        drawn = theme.places.shape is not None and self.frame is not None
-        when = TIME[theme.time]
+    def _drawn(self, theme: Theme) -> bool:
+        return theme.places.shape is not None and self.frame is not None
+
+    def _show_values(self, theme: Theme, id: str, values: Said) -> None:
         for run, title in self.runs.items():
-            heading, name = f"{theme.title} ({when}): {title}", f"{id}-{self.run_ids[run]}"
+            heading, name = f"{theme.title}: {title}", f"{id}-{self.run_ids[run]}"
             if run not in values:
                 self.say_nothing(name, heading, f"{theme.title} has no value in {title}", theme)
-            elif drawn:
+            elif self._drawn(theme):
                 scale = Scale(
                     kind="sequential", breaks=theme.breaks, labels=theme.labels, better=theme.habit.better
                 )
@@ -181,12 +183,14 @@ class Page:
                 self._add_table(
                     theme, name, heading, f"{theme.title} has no places to draw on a map: {finding}", table
                 )
+
+    def _show_changes(self, theme: Theme, id: str, changes: Said) -> None:
         for run, (finding, table) in changes.items():
-            heading = f"{theme.title} ({when}): change in {self.runs[run]}"
+            heading = f"{theme.title}: {self.runs[run]} compared with {self.runs[self.base]}"
             name = f"{id}-{self.run_ids[run]}-change"
             if finding.startswith("There is nothing"):
                 self.say_nothing(name, heading, finding.partition(": ")[2], theme)
-            elif drawn:
+            elif self._drawn(theme):
                 scale = Scale(
                     kind="diverging",
                     breaks=theme.change_breaks,
@@ -197,8 +201,6 @@ class Page:
                 self._add_map(theme, name, heading, (finding, table), scale, theme.column(run, what), run)
             else:
                 self._add_table(theme, name, heading, finding, table)
-        if values and len(theme.labels) > 1:
-            self._add_counts(theme, f"{id}-classes")
 
     def _add_map(
         self,
@@ -215,7 +217,7 @@ class Page:
         change = scale.kind == "diverging"
         layer = Layer(
             id=column.replace("_", "-"),
-            title=f"Change of {theme.title}" if change else theme.title,
+            title=f"{theme.title}: change" if change else theme.title,
             data=theme.places.data,
             geometry=theme.places.shape,
             field=column,
@@ -223,12 +225,12 @@ class Page:
             scale=scale,
             label=theme.places.label or theme.places.id,
         )
-        notes = [*self.notes]
+        notes = [*filter(None, [theme.habit.note]), *self.notes]
         if change:
             least = write_amount(theme.threshold, theme.info.unit)
             notes.insert(0, f"Changes below {least} count as little change.")
             if theme.changes[run].partial:
-                notes.insert(1, "No value: the replicates disagree on the direction, so it may be chance.")
+                notes.insert(1, "Unclear: the replicates disagree on the direction, so it may be chance.")
         view = self.view
         self.blocks.append(
             MapBlock(
@@ -255,14 +257,14 @@ class Page:
         self.blocks.append(
             ChartBlock(
                 id=id,
-                title=f"{theme.title} ({TIME[theme.time]}): places in each class",
+                title=f"{theme.title}: number of {say_places(theme.places.id)}",
                 finding=describe_counts(theme, self.runs, counts),
                 alternative=table,
                 credits=unique(self.view.credits(theme.ref)),
                 synthetic=unique(self.view.synthetic(theme.ref)),
                 mark="bar",
                 x=Axis(title=theme.title, unit=theme.info.unit, kind="category"),
-                y=Axis(title="Places", zero=True),
+                y=Axis(title=say_places(theme.places.id).capitalize(), zero=True),
                 series=[
                     Series(name=title, x=labels, y=[float(n) for n in counts[run]])
                     for run, title in self.runs.items()

@@ -33,7 +33,8 @@ _DIMENSION: tuple[Shape, Shape, Shape] = ("point", "line", "polygon")
 class PlaceSet:
     """One set of places; ``columns`` gathers what is published beside the geometry, as ``data``.
 
-    ``shape`` is the kind that most geometries have, None where there is no geometry.
+    ``shape`` is the kind that most geometries have, None where there is no geometry. ``streets`` names
+    the nearest street of each place that is none itself.
     """
 
     id: str
@@ -44,6 +45,7 @@ class PlaceSet:
     index: dict[object, int]
     columns: dict[str, tuple[Numbers, ldt.Column]] = field(default_factory=dict)
     refs: list[str] = field(default_factory=list)
+    streets: list[str] | None = None
     data: str = ""
 
     def __len__(self) -> int:
@@ -75,6 +77,7 @@ class PlaceSet:
         chosen = rows.tolist()
         self.ids = [self.ids[r] for r in chosen]
         self.names = None if self.names is None else [self.names[r] for r in chosen]
+        self.streets = None if self.streets is None else [self.streets[r] for r in chosen]
         self.geometry = self.geometry[rows]
         self.columns = {n: (values[rows], column) for n, (values, column) in self.columns.items()}
 
@@ -82,6 +85,11 @@ class PlaceSet:
         """What a place is called in a sentence: its name, else its id."""
         name = clean_text(self.names[row], 40) if self.names else ""
         return name or clean_text(self.ids[row], 40) or "(no name)"
+
+    def locate(self, row: int) -> str:
+        """Where a place is: near its street, which more readers know than a house; else what it is called."""
+        street = clean_text(self.streets[row], 40) if self.streets else ""
+        return f"near {street}" if street else self.call(row)
 
 
 def find_id(table: ldt.Table) -> str:
@@ -121,24 +129,32 @@ def read_places(table: ldt.Table) -> PlaceSet:
 
 
 def name_by_neighbours(places: PlaceSet, around: Sequence[PlaceSet]) -> None:
-    """Call places without a name after the nearest street (else the nearest named place) of ``around``."""
+    """Find the nearest street (else the nearest named place) in ``around``; who has no name is called after it."""
     named = [s for s in around if s.names is not None and s.shape is not None]
-    named = [s for s in named if s.shape == "line"] or named
+    lines = [s for s in named if s.shape == "line"]
+    nearest = _find_nearest(places, lines or named)
+    if lines and places.shape != "line" and any(nearest):
+        places.streets = nearest
+    own = places.names or [""] * len(places)
+    if any(near and not name for near, name in zip(nearest, own, strict=True)):
+        places.names = [
+            name or (f"near {near}" if near else "") for near, name in zip(nearest, own, strict=True)
+        ]
+
+
+def _find_nearest(places: PlaceSet, named: Sequence[PlaceSet]) -> list[str]:
+    """The name of what is nearest to each place within ``NEAR``, empty where nothing is."""
     texts = [name for s in named for name in s.names or ()]
     shapes = np.concatenate([np.empty(0, object), *(s.geometry for s in named)])
-    usable = np.array([bool(text) for text in texts], bool) & ~shapely.is_missing(shapes)
-    own = places.names or [""] * len(places)
-    nameless = np.array([not name for name in own], bool) & ~shapely.is_missing(places.geometry)
-    if not usable.any() or not nameless.any():
-        return
-    rows, known = np.flatnonzero(nameless), np.flatnonzero(usable)
-    centres = shapely.centroid(places.geometry[rows])
-    tree = shapely.STRtree(shapes[known])
-    of, nearest = tree.query_nearest(centres, max_distance=NEAR, all_matches=False)
-    own = list(own)
-    for row, neighbour in zip(rows[of].tolist(), known[nearest].tolist(), strict=True):
-        own[row] = f"near {texts[neighbour]}"
-    places.names = own
+    known = np.flatnonzero(np.array([bool(text) for text in texts], bool) & ~shapely.is_missing(shapes))
+    rows = np.flatnonzero(~shapely.is_missing(places.geometry))
+    found = [""] * len(places)
+    if len(known) and len(rows):
+        tree = shapely.STRtree(shapes[known])
+        of, nearest = tree.query_nearest(places.geometry[rows], max_distance=NEAR, all_matches=False)
+        for row, neighbour in zip(rows[of].tolist(), known[nearest].tolist(), strict=True):
+            found[row] = texts[neighbour]
+    return found
 
 
 def _find_names(table: ldt.Table, key: str) -> list[str] | None:

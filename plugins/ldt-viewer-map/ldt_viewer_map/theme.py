@@ -132,9 +132,14 @@ def read_theme(ref: str, wish: Wish, runs: Sequence[str], view: ldt.View, known:
             for run, move in moves.items()
         },
         lost=lost,
-        breaks=list(wish.breaks or habit.breaks or choose_breaks(every)),
+        breaks=list(wish.breaks or _reached(habit.breaks, every) or choose_breaks(every)),
         steps=steps,
     )
+
+
+def _reached(breaks: Sequence[float], values: Numbers) -> list[float]:
+    """The usual breaks that some values reach and others do not: a legend needs no empty ends."""
+    return [b for b in breaks if len(values) and values.min() < b <= values.max()]
 
 
 def _choose_time(info: ldt.Info) -> str:

@@ -6,6 +6,7 @@ those for readers. A finding is a finished sentence, so what stands in it is wri
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ _FORMULAS = {
     "pm10": "PM₁₀",
     "pm2.5": "PM₂.₅",
 }
-_QUANTITIES = {"sound_level_a": "A-weighted sound level"}
+_QUANTITIES = {"sound_level_a": "noise level"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
@@ -49,17 +50,12 @@ def write_number(value: float) -> str:
     return ("−" if value < 0 else "") + text
 
 
-def write_apart(values: Sequence[float]) -> list[str]:
-    """Figures that stand side by side: as few more decimals as tell different ones apart, at most three."""
-    written = [write_number(v) for v in values]
-    if not values or max(map(abs, values)) >= 1e6 or len(set(written)) == len(set(values)):
-        return written
-    first = max(len(text.partition(".")[2]) for text in written)
-    for digits in range(first, first + 4):
-        written = [f"{v:,.{digits}f}".replace(",", NARROW if abs(v) >= 9999.5 else "") for v in values]
-        if len(set(written)) == len(set(values)):
-            break
-    return [text.replace("-", "−") for text in written]
+def write_rough(value: float, *, sign: bool = False) -> str:
+    """Two significant digits, whole above ten: as people say a figure; with its ``sign`` for a change."""
+    size = abs(value)
+    digits = 0 if size >= 9.95 or size == 0 else 1 - math.floor(math.log10(size))
+    text = write_number(value if size >= 99.95 or digits > 12 else round(value, digits))
+    return "+" + text if sign and value > 0 else text
 
 
 def write_unit(code: str | None) -> str:
@@ -73,10 +69,19 @@ def write_unit(code: str | None) -> str:
     return text.replace("W.h", "Wh").replace(".", "·")
 
 
+_EACH = {"h": "an hour", "d": "a day", "wk": "a week"}
+
+
+def say_unit(code: str | None) -> str:
+    """A unit inside a sentence: ``{veh}/h`` is ``vehicles an hour``; others as they are written."""
+    found = re.fullmatch(r"(\{[^{}]*\})/(\w+)", code or "")
+    return f"{write_unit(found[1])} {_EACH[found[2]]}" if found and found[2] in _EACH else write_unit(code)
+
+
 def write_amount(value: float, unit: str | None) -> str:
-    """A figure with its unit: ``12.3 dB``."""
-    written = write_unit(unit)
-    return write_number(value) + (NARROW + written if written else "")
+    """A figure with its unit inside a sentence: ``12 dB``, ``249 vehicles an hour``."""
+    said = say_unit(unit)
+    return write_rough(value) + ((" " if " " in said else NARROW) + said if said else "")
 
 
 def write_instant(instant: np.datetime64, zone: str) -> str:
@@ -115,6 +120,24 @@ def name_column(info: Info) -> str:
         title = clean_text(_QUANTITIES.get(quantity, quantity.replace("_", " ")))
     title = " ".join(_FORMULAS.get(word.lower(), word) for word in (title or clean_text(info.ref)).split())
     return title[:1].upper() + title[1:]
+
+
+_NOUNS = {
+    "edge": "street section",
+    "way": "street",
+    "building": "building",
+    "tree": "tree",
+    "station": "station",
+    "stop": "stop",
+    "cell": "cell",
+    "zone": "zone",
+    "household": "household",
+}
+
+
+def say_places(id: str, count: float = 2) -> str:
+    """What to call places by the column that names each: ``edge`` gives ``street sections``."""
+    return _NOUNS.get(id, "place") + ("" if count == 1 else "s")
 
 
 def join_words(words: Sequence[str]) -> str:

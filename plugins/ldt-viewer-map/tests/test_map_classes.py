@@ -62,7 +62,7 @@ def test_where_values_crowd_the_classes_grow_and_no_traffic_is_a_class_of_its_ow
     counts = classes.count_classes(values, breaks)
     assert counts[0] == 400
     assert counts[1:].max() < 0.3 * len(values)
-    assert classes.name_classes(values, breaks)[:2] == ["0", f"1 to {breaks[1]:g}"]
+    assert classes.name_classes(values, breaks)[:2] == ["0", f"above 0, below {breaks[1]:g}"]
 
 
 def test_growing_classes_are_round() -> None:
@@ -150,7 +150,7 @@ def test_the_period_is_written_in_the_twins_zone(start: str, end: str, zone: str
     [
         ("flow", "x:traffic_flow", "Traffic flow"),
         ("flow", None, "Flow"),
-        ("flow", "x:sound_level_a", "A-weighted sound level"),
+        ("flow", "x:sound_level_a", "Noise level"),
         ("co2", "x:co2_mass", "CO₂ mass"),
         ("vehicles per hour", "x:traffic_flow", "Vehicles per hour"),
         ("", None, "Traffic.flow.flow"),

@@ -131,12 +131,12 @@ def test_the_finding_names_the_highest_places(make_view: Any, make_variable: Any
     level = make_variable({"base": at([70.0, 69, 68, 67, np.nan])}, places)
     first = render(make_view([BASE], {REF: level}), top=2).blocks[0]
     assert first.finding == (
-        "67 to 70\u202fdB at 4 places, half of them at 69 or more; "
-        "highest: Via A (70), edge1 (69) and Via B (67); 1 place without a value"
+        "Loudest: Via A, 70\u202fdB; then edge1 (69) and Via B (67). "
+        "Half of the 4 street sections have 69\u202fdB or more; 1 street section without a value"
     )
     assert table(first.alternative) == [
-        {"place": "Via A", "id": "edge0", "value": 70, "class": "70 to 75"},
-        {"place": None, "id": "edge1", "value": 69, "class": "65 to 70"},
+        {"place": "Via A", "id": "edge0", "value": 70, "class": "70 or more"},
+        {"place": None, "id": "edge1", "value": 69, "class": "below 70"},
     ]
     assert first.alternative.more == 2
     assert first.period == "Energetic mean of 2 Mar 2026 06:00 to 11:00 (Europe/Rome)"
@@ -151,9 +151,9 @@ def test_the_change_is_told_in_the_words_of_the_quantity(
     )
     change = block(render(make_view([BASE, CAR_FREE], {REF: level})), "noise-levels-level-car-free-change")
     assert change.finding == (
-        "Against Base: louder by 1\u202fdB or more at 1 of 4 places, above all Via A (1); "
-        "quieter by 1\u202fdB or more at 2 of 4 places, above all Via C (−4) and Via B (−1); "
-        "little change at 1; 1 place without a value"
+        "Louder by 1\u202fdB or more at 1 of 4 street sections, above all Via A (+1); "
+        "quieter at 2, above all Via C (−4) and Via B (−1); "
+        "little change at 1; 1 street section without a value. Both replicates agree on these directions."
     )
     rows = table(change.alternative)
     assert [(r["place"], r["change"], r["before"], r["after"]) for r in rows] == [
@@ -175,7 +175,10 @@ def test_a_change_on_which_replicates_disagree_is_not_drawn(make_view: Any, make
     ids, values, _ = drawn(view, change)
     assert ids == ["edge0", "edge1", "edge2"]
     np.testing.assert_array_equal(values, [np.nan, 4, 0])
-    assert "at 1 the replicates disagree on the direction" in change.finding
+    assert change.finding.endswith(
+        "Both replicates agree on these directions; "
+        "at 1 street section the replicates disagree, so no change is drawn."
+    )
     assert [r["id"] for r in table(change.alternative)] == ["edge1", "edge2"]
     published = view.published[change.layers[-1].data]
     assert published["noise_levels_level__car_free__change"].tolist() == [2, 4, 0], (
@@ -265,8 +268,8 @@ def test_an_empty_view_says_so(make_view: Any, runs: Any, words: str) -> None:
 def test_a_run_without_values_beside_one_with(make_view: Any, make_variable: Any) -> None:
     level = make_variable({"base": at([50, 60]), "car-free": at([np.nan, np.nan])})
     scene = render(make_view([BASE, CAR_FREE], {REF: level}))
-    assert [b.kind for b in scene.blocks] == ["map", "text", "text", "chart"]
-    assert scene.blocks[2].finding == (
+    assert [b.kind for b in scene.blocks] == ["text", "map", "text", "chart"]
+    assert scene.blocks[0].finding == (
         "There is nothing to show: Sound level has no place with a value in both Base and Car-free"
     )
 
@@ -275,9 +278,12 @@ def test_a_run_without_values_beside_one_with(make_view: Any, make_variable: Any
 def test_one_feature(make_view: Any, make_variable: Any, make_places: Any, shape: str) -> None:
     level = make_variable({"base": at([50]), "car-free": at([47])}, make_places(1, shape))
     scene = render(make_view([BASE, CAR_FREE], {REF: level}))
-    assert scene.blocks[0].layers[0].geometry == shape
-    assert scene.blocks[0].finding == "50\u202fdB at the one place that has a value, edge0"
-    assert "quieter by 1\u202fdB or more at 1 of 1 place, above all edge0 (−3)" in scene.blocks[2].finding
+    assert [b.layers[0].geometry for b in scene.blocks[:3]] == [shape] * 3
+    assert scene.blocks[1].finding == "50\u202fdB at the one street section that has a value, edge0"
+    assert scene.blocks[0].finding == (
+        "Louder by 1\u202fdB or more at no street section; quieter at 1 of 1 street section, above all edge0 (−3). "
+        "Both replicates agree on these directions."
+    )
 
 
 def test_places_without_geometry_are_listed(make_view: Any, make_variable: Any, make_places: Any) -> None:
@@ -298,7 +304,7 @@ def test_missing_and_empty_geometries_stay_in_the_counts(
     level = make_variable({"base": at([50, 60, 70])}, places.with_columns(geometry=broken))
     view = make_view([BASE], {REF: level})
     first = render(view).blocks[0]
-    assert "at 3 places" in first.finding
+    assert "Half of the 3 street sections" in first.finding
     assert view.published[first.layers[0].data].mask("geometry").tolist() == [True, True, False]
 
 
@@ -389,7 +395,7 @@ def test_over_the_budget_outlines_are_simplified_then_the_strongest_stay(
     assert 100 < len(ids) < 1000
     assert drawn_values.min() == 1000 - len(ids), "the strongest stay"
     assert f"The maps draw the {len(ids)} strongest of 1000 places" in shown.note
-    assert "at 1000 places" in shown.finding
+    assert "Half of the 1000 street sections" in shown.finding
     assert shown.alternative.more == 990
 
 
@@ -398,7 +404,8 @@ def test_levels_are_averaged_by_energy(make_view: Any, make_variable: Any) -> No
     view = make_view([BASE], {REF: level})
     first = render(view).blocks[0]
     np.testing.assert_allclose(drawn(view, first)[1], [10 * np.log10((1e4 + 1e8) / 2), 60])
-    assert first.title == "Sound level (energetic mean): Base"
+    assert first.title == "Sound level: Base"
+    assert first.period.startswith("Energetic mean of ")
 
 
 def test_a_place_without_a_name_is_called_after_the_nearest_street(
@@ -419,8 +426,61 @@ def test_a_place_without_a_name_is_called_after_the_nearest_street(
     )
     first = render(view, context=["city.streets.x"]).blocks[0]
     assert [r["place"] for r in table(first.alternative)] == ["near Via A", "Town hall", None]
-    assert first.finding.endswith("highest: near Via A (70), Town hall (60) and building2 (50)")
+    assert first.finding.startswith("Loudest: near Via A, 70\u202fdB; then building2 (50). ")
     assert view.published[first.layers[-1].data]["name"].tolist() == ["near Via A", "Town hall", ""]
+
+
+def test_changes_are_told_by_the_streets_that_another_ref_names(
+    make_view: Any, make_variable: Any, make_places: Any
+) -> None:
+    houses = make_places(3, "polygon", "building", names=["School", None, None])
+    streets = make_places(3, names=["Via A", None, "Via C"])
+    level = make_variable({"base": at([60, 60, 60]), "car-free": at([55, 62, 64])}, houses)
+    flow = make_variable(
+        {"base": at([300, 20, 40]), "car-free": at([0, 90, 249.4])},
+        streets,
+        ref="traffic.flow.flow",
+        unit="{veh}/h",
+        quantity="x:traffic_flow",
+    )
+    scene = render(
+        make_view([BASE, CAR_FREE], {REF: level, "traffic.flow.flow": flow}),
+        threshold={"traffic.flow.flow": 5.0},
+    )
+    assert block(scene, "noise-levels-level-car-free-change").finding.startswith(
+        "Louder by 1\u202fdB or more at 2 of 3 buildings, above all near Via C (+4); "
+        "quieter at 1, above all near Via A (−5). "
+    )
+    assert block(scene, "traffic-flow-flow-car-free-change").finding.startswith(
+        "More traffic by 5 vehicles an hour or more at 2 of 3 street sections, above all Via C (+209) "
+    )
+    assert block(scene, "traffic-flow-flow-car-free").finding.startswith(
+        "Busiest: Via C, 249 vehicles an hour; then "
+    )
+    listed = table(block(scene, "noise-levels-level-base").alternative)
+    assert {r["id"]: r["place"] for r in listed}["building0"] == "School", "tables name the house itself"
+
+
+def test_changes_come_first_then_states_then_counts(make_view: Any, make_variable: Any) -> None:
+    values = {"base": at([50, 60]), "car-free": at([52, 66])}
+    refs = {ref: make_variable(values, ref=ref) for ref in (REF, "noise.levels.night")}
+    scene = render(make_view([BASE, CAR_FREE], refs))
+    kinds = [
+        "change" if isinstance(b, MapBlock) and b.compared_with else "state" if b.kind == "map" else b.kind
+        for b in scene.blocks
+    ]
+    assert kinds == ["change"] * 2 + ["state"] * 4 + ["chart"] * 2
+
+
+def test_one_computation_is_never_called_sure(make_view: Any, make_variable: Any) -> None:
+    runs = [r.model_copy(update={"replicates": 1}) for r in (BASE, CAR_FREE)]
+    scene = render(make_view(runs, {REF: make_variable({"base": at([50]), "car-free": at([60])})}))
+    assert scene.blocks[0].finding.endswith(" Computed once, so any of it may be chance.")
+
+
+def test_usual_classes_that_nothing_reaches_are_left_out(make_view: Any, make_variable: Any) -> None:
+    scene = render(make_view([BASE], {REF: make_variable({"base": at([51, 52, 58, 66])})}))
+    assert scene.blocks[0].layers[0].scale.labels == ["below 55", "55 to 60", "60 to 65", "65 or more"]
 
 
 def test_values_whose_places_nobody_knows_are_listed(make_view: Any, make_variable: Any) -> None:
@@ -432,13 +492,16 @@ def test_values_whose_places_nobody_knows_are_listed(make_view: Any, make_variab
     view.places = places
     scene = render(view)
     assert [b.kind for b in scene.blocks] == ["table", "table", "table", "chart"]
-    assert [r["value"] for r in table(scene.blocks[0].alternative)] == [60, 50]
+    assert [r["change"] for r in table(scene.blocks[0].alternative)] == [-10, 0]
+    assert [r["value"] for r in table(scene.blocks[1].alternative)] == [60, 50]
 
 
 def test_the_counts_name_the_break_at_which_the_runs_differ_most(make_view: Any, make_variable: Any) -> None:
     level = make_variable({"base": at([52, 66, 67, 71]), "car-free": at([51, 61, 62, 71])})
     chart = render(make_view([BASE, CAR_FREE], {REF: level})).blocks[-1]
-    assert chart.finding == "65\u202fdB or more: Base 3 of 4 places, Car-free 1 of 4 places"
+    assert chart.finding == (
+        "65\u202fdB or more: 3 of 4 street sections in Base, 1 of 4 street sections in Car-free"
+    )
 
 
 def test_sums_are_summed_over_time(make_view: Any, make_variable: Any) -> None:
@@ -455,9 +518,12 @@ def test_sums_are_summed_over_time(make_view: Any, make_variable: Any) -> None:
 def test_breaks_and_threshold_can_be_given(make_view: Any, make_variable: Any) -> None:
     level = make_variable({"base": at([50, 60]), "car-free": at([52, 60])})
     scene = render(make_view([BASE, CAR_FREE], {REF: level}), breaks={REF: [55]}, threshold={REF: 2.5})
-    assert scene.blocks[0].layers[0].scale.breaks == [55]
-    assert scene.blocks[2].layers[0].scale.breaks[3] == 2.5
-    assert "louder by 2.5\u202fdB or more at no place" in scene.blocks[2].finding
+    assert scene.blocks[1].layers[0].scale.breaks == [55]
+    assert scene.blocks[0].layers[0].scale.breaks[3] == 2.5
+    assert scene.blocks[0].finding == (
+        "Louder by 2.5\u202fdB or more at no street section; quieter at no street section; "
+        "little change at 2 of 2 street sections."
+    )
 
 
 @pytest.mark.parametrize(

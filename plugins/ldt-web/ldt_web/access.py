@@ -37,6 +37,7 @@ def summarise(record: Mapping[str, Any], credits: list[str]) -> RunSummary:
         end=twin["end"],
         goal=twin["goal"],
         owner=twin["owner"],
+        limits=twin.get("limits", ""),
         zone=twin["zone"],
         scenarios=[
             RunRef(name=n, title=s["title"], description=s["description"], replicates=record["replicates"])

@@ -54,7 +54,8 @@ class RunSummary:
 
     ``start`` and ``end`` are RFC 3339 instants, shown in ``zone`` (IANA); ``duration`` is the
     computing time in seconds. ``scenarios`` lists the baseline first. ``flags`` maps a scenario to
-    its quality flags. ``not_reproducible`` names what would differ if the run were repeated.
+    its quality flags. ``not_reproducible`` names what would differ if the run were repeated, ``limits``
+    says what the results must not be used for.
     """
 
     title: str
@@ -63,6 +64,7 @@ class RunSummary:
     end: str
     goal: str = ""
     owner: str = ""
+    limits: str = ""
     zone: str = "UTC"
     scenarios: Sequence[RunRef] = ()
     seed: int = 0

@@ -17,6 +17,7 @@ from .words import is_number, shorten, write_amount, write_number
 
 WIDE, NARROW = 880, 340
 LETTER = 6.7
+NAME = 30  # letters that the name at the end of a line may have
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _plane(block: ChartBlock, width: int, zone: str) -> tuple[Markup, int]:
     """Lines or dots over numbers or time."""
     marks = [marks_of(s, None, block.x) for s in block.series]
     ends = block.mark == "line" and 1 < len(marks) <= 5 and width == WIDE
-    right = 12.0 + (min(180.0, max(len(s.name) for s in block.series) * 7.6) + 8 if ends else 8)
+    right = 12.0 + (max(len(shorten(s.name, NAME)) for s in block.series) * 7.8 + 8 if ends else 8)
     plot = _Upright(block, width, marks, right)
     places = [m.x for s in marks for m in s if m]
     first, last = min(places), max(places)
@@ -194,14 +195,18 @@ def _dots(points: list[Point | None], plot: _Upright, index: int, colour: str) -
 
 def _end_labels(finals: list[tuple[float, str, str]], plot: _Upright) -> list[Markup]:
     """Names at the ends of lines, pushed apart where lines end close together."""
-    parts, lowest = [], plot.top - 14
-    over = max(0.0, 15 * len(finals) - (plot.bottom - lowest))
-    for y, name, colour in sorted(finals):
-        lowest = max(y - over, lowest + 15)
-        parts.append(
-            tag("text", shorten(name, 23), x=plot.right + 8, y=lowest + 4, fill=colour, class_="end")
-        )
-    return parts
+    order = sorted(finals)
+    heights = [y for y, _, _ in order]
+    for i in range(1, len(heights)):
+        heights[i] = max(heights[i], heights[i - 1] + 15)
+    lowest = plot.bottom
+    for i in reversed(range(len(heights))):
+        heights[i] = min(heights[i], lowest)
+        lowest = heights[i] - 15
+    return [
+        tag("text", shorten(name, NAME), x=plot.right + 8, y=height + 4, fill=colour, class_="end")
+        for height, (_, name, colour) in zip(heights, order, strict=True)
+    ]
 
 
 def _columns(

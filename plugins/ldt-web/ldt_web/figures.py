@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ldt_core.scene import Cell, Figures, Head
 
-from .words import digits_for, is_number, parse_instant, write_instant, write_number, write_unit
+from .words import apart_digits, digits_for, is_number, parse_instant, write_instant, write_number, write_unit
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,32 @@ def lay_out(figures: Figures, zone: str) -> FigureTable:
     columns = figures.columns
     named = next((i for i, c in enumerate(columns) if c.kind == "text"), 0 if columns else -1)
     digits = [_digits(c, [r[i] for r in figures.rows if i < len(r)]) for i, c in enumerate(columns)]
-    rows = [
-        [
-            _cell(column, row[i] if i < len(row) else None, digits[i], zone, header=i == named)
-            for i, column in enumerate(columns)
-        ]
-        for row in figures.rows
-    ]
+    mixed = [i for i, c in enumerate(columns) if _follows_row(c, columns)]
+    rows = []
+    for row in figures.rows:
+        together = [float(row[i]) for i in mixed if i < len(row) and is_number(row[i])]  # type: ignore[arg-type]
+        shared = apart_digits(together)
+        rows.append(
+            [
+                _cell(
+                    column,
+                    row[i] if i < len(row) else None,
+                    shared if i in mixed else digits[i],
+                    zone,
+                    header=i == named,
+                )
+                for i, column in enumerate(columns)
+            ]
+        )
     heads = [HeadCell(c.title or c.id, write_unit(c.unit), c.kind == "number") for c in columns]
     local = any(c.kind == "instant" for c in columns)
     return FigureTable(figures.caption, heads, rows, figures.more, zone if local else None)
+
+
+def _follows_row(column: Head, columns: list[Head]) -> bool:
+    """Whether the decimals of a column are those of each row, since each row has a unit of its own."""
+    mixed = any(c.id == "unit" and c.kind == "text" for c in columns)
+    return mixed and column.kind == "number" and column.unit is None and column.digits is None
 
 
 def _digits(column: Head, values: list[Cell]) -> int | None:

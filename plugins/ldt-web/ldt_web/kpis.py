@@ -1,28 +1,29 @@
-"""KPIs for readers: the card of each, the summary of each scenario, the table of all side by side.
+"""KPIs for readers: the table that compares all scenarios, and the answer in plain sentences.
 
 Nothing is judged here: verdicts, intervals and whether a target is met come with the values.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from markupsafe import Markup
+from typing import Literal
 
 from ldt_core.scene import Kpi, KpiValue
 
-from .svg import short, tag
 from .words import (
     NARROW,
     NONE,
-    digits_for,
+    apart_digits,
     is_number,
-    rough_digits,
+    say_unit,
     write_amount,
     write_number,
     write_percent,
 )
+
+Group = Literal["better", "worse", "different", "noise", "same", "unjudged", "missing"]
 
 
 @dataclass(frozen=True)
@@ -35,79 +36,81 @@ class Result:
     met: str
     arrow: str
     change: str
-    judgement: str
+    beside: str
     interval: str
+    judgement: str
     verdict: str
     tone: str
-    strip: Markup
-
-    @property
-    def compared(self) -> bool:
-        return bool(self.change or self.verdict)
 
 
 @dataclass(frozen=True)
-class Card:
+class Row:
+    """A KPI in all runs, the baseline (None where nothing is said of it) first; ``mark`` what is made up."""
+
     title: str
     target: str
-    results: list[Result]
-    synthetic: list[str]
+    base: Result | None
+    others: list[Result]
+    mark: str
 
 
 @dataclass(frozen=True)
-class Line:
-    """One sentence of the summary: ``Mean trip duration`` ``▲ +37 s (+18 %)`` ``worse, distinguishable``."""
+class Sentence:
+    """``2 results get better:`` and what follows."""
 
-    kpi: str
-    arrow: str
-    change: str
-    words: str
-    tone: str
+    lead: str
+    text: str
 
 
-def make_card(kpi: Kpi, runs: Mapping[str, str]) -> Card:
-    """The card of a KPI; ``runs`` maps names to titles, baseline first."""
+def make_row(kpi: Kpi, runs: Mapping[str, str], mark: str = "") -> Row:
+    """The row of a KPI; ``runs`` maps names to titles, baseline first."""
     given = {v.run: v for v in kpi.values}
     order = [r for r in runs if r in given] + [r for r in given if r not in runs]
-    scale = _reach(kpi)
-    results = [
-        make_result(kpi, given[run], runs.get(run, run), _strip(kpi, given[run], scale)) for run in order
-    ]
-    return Card(kpi.title or kpi.id, write_target(kpi), results, list(kpi.synthetic))
+    results = {run: make_result(kpi, given[run], runs.get(run, run)) for run in order}
+    base = results.pop(next(iter(runs), ""), None)
+    return Row(kpi.title or kpi.id, write_target(kpi), base, list(results.values()), mark)
 
 
-def make_result(kpi: Kpi, value: KpiValue, run: str, strip: Markup) -> Result:
-    digits = _change_digits(value)
-    interval = ""
+def make_result(kpi: Kpi, value: KpiValue, run: str) -> Result:
+    digits = digits_of(kpi)
+    interval = spread = ""
     if is_number(value.low) and is_number(value.high):
-        low, high = write_number(value.low, digits, sign=True), _points(kpi, value.high, digits)
-        interval = f"95{NARROW}% interval {low} to {high}"
-    spread = ""
+        interval = " to ".join(write_number(v, digits, sign=True) for v in (value.low, value.high))
     if value.n > 1 and is_number(value.lowest) and is_number(value.highest):
-        one = digits_for(value.value)
-        spread = (
-            f"{write_number(value.lowest, one)} to {write_number(value.highest, one)} in {value.n} replicates"
-        )
+        low, high = (write_number(v, digits) for v in (value.lowest, value.highest))
+        spread = f"{low} to {high}" if low != high else ""
+    known = is_number(value.change)
     return Result(
         run=run,
-        value=write_amount(value.value, kpi.unit),
+        value=write_amount(value.value, kpi.unit, digits),
         spread=spread,
         met="" if value.met is None else "target met" if value.met else "target missed",
         arrow=write_arrow(value),
-        change=_change(kpi, value, digits),
-        judgement="" if value.better is None else "better" if value.better else "worse",
+        change=write_amount(value.change, None if kpi.unit == "%" else kpi.unit, digits, sign=True)
+        if known
+        else "",
+        beside=_beside(kpi, value) if known else "",
         interval=interval,
+        judgement="" if value.better is None else "better" if value.better else "worse",
         verdict=value.verdict or "",
-        tone=tone_of(value),
-        strip=strip,
+        tone="even" if value.better is None else "better" if value.better else "worse",
     )
 
 
-def _change_digits(value: KpiValue) -> int:
-    """As many decimals as the value has, but never fewer than two significant digits of the change."""
-    numbers = [v for v in (value.change, value.low, value.high) if v is not None and is_number(v)]
-    need = rough_digits(value.change) if value.change is not None and is_number(value.change) else 0
-    return min(digits_for(*numbers), max(digits_for(value.value), need))
+def digits_of(kpi: Kpi) -> int:
+    """Decimals for all figures of a KPI: few, but enough that no change looks like none.
+
+    What is shown also adds up: the baseline and the change give the value, where they do.
+    """
+    base = kpi.values[0].value if kpi.values else None
+    changes = [c for v in kpi.values for c in (v.change, v.low, v.high)]
+    sums = [
+        (base, v.change, v.value)
+        for v in kpi.values[1:]
+        if base is not None and v.change is not None and v.value is not None
+    ]
+    exact = [(a, b, c) for a, b, c in sums if math.isclose(a + b, c, rel_tol=1e-9, abs_tol=1e-12)]
+    return apart_digits([v.value for v in kpi.values], changes, exact)
 
 
 def write_target(kpi: Kpi) -> str:
@@ -123,8 +126,11 @@ def write_arrow(value: KpiValue) -> str:
     return "▲" if value.change > 0 else "▼" if value.change < 0 else "="
 
 
-def tone_of(value: KpiValue) -> str:
-    return "even" if value.better is None else "better" if value.better else "worse"
+def _beside(kpi: Kpi, value: KpiValue) -> str:
+    """What stands below a change: the same in percent; a change of a percentage is in points instead."""
+    if kpi.unit == "%":
+        return "percentage points"
+    return write_percent(value.percent) if is_number(value.percent) else ""
 
 
 def _points(kpi: Kpi, amount: float | None, digits: int | None) -> str:
@@ -134,60 +140,123 @@ def _points(kpi: Kpi, amount: float | None, digits: int | None) -> str:
     return write_amount(amount, kpi.unit, digits, sign=True)
 
 
-def _change(kpi: Kpi, value: KpiValue, digits: int | None) -> str:
-    if not is_number(value.change):
-        return ""
-    text = _points(kpi, value.change, digits)
-    return text + (
-        f" ({write_percent(value.percent)})" if is_number(value.percent) and kpi.unit != "%" else ""
-    )
+def group_of(kpi: Kpi, value: KpiValue) -> Group:
+    """What can be said of a change; ``better`` and the interval were judged with the values."""
+    if not is_number(value.change) or value.change is None:
+        return "missing"
+    if value.better is not None:
+        return "better" if value.better else "worse"
+    if not (is_number(value.low) and is_number(value.high)) or value.low is None or value.high is None:
+        return "unjudged"
+    if value.change == value.low == value.high == 0:
+        return "same"
+    return "different" if kpi.better is None and (value.low > 0 or value.high < 0) else "noise"
 
 
-def sum_up(kpis: Sequence[Kpi], run: str) -> list[Line]:
-    """What changed in ``run``: what is distinguishable first, in the order of the KPIs."""
-    lines: list[tuple[bool, Line]] = []
+def write_answer(kpis: Sequence[Kpi], runs: Mapping[str, str], run: str) -> list[Sentence]:
+    """What ``run`` changes, in a few sentences: better, worse, what may be chance, targets, how sure."""
+    base = next(iter(runs), "")
+    found: dict[Group, list[tuple[Kpi, KpiValue]]] = {}
     for kpi in kpis:
-        value = next((v for v in kpi.values if v.run == run), None)
-        if value is None:
-            continue
-        result = make_result(kpi, value, run, Markup(""))
-        if not result.compared:
-            lines.append((False, Line(kpi.title or kpi.id, "", result.value, result.met, "even")))
-            continue
-        side = {"▲": "higher", "▼": "lower", "=": "unchanged"}.get(result.arrow, "")
-        words = ", ".join(filter(None, (result.judgement or side, result.verdict, result.met)))
-        line = Line(kpi.title or kpi.id, result.arrow, result.change or NONE, words, result.tone)
-        lines.append((value.better is None, line))
-    return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+        for value in kpi.values:
+            if value.run == run and run != base:
+                found.setdefault(group_of(kpi, value), []).append((kpi, value))
+    told = [
+        _count(found.get("better"), "gets better", "get better", _move),
+        _count(found.get("worse"), "gets worse", "get worse", _move),
+        _count(found.get("different"), "changes", "change", _move),
+        _count(found.get("noise"), "may be chance", "may be chance", _shift, "change", "Zero lies within the 95 % interval."),
+        _count(found.get("unjudged"), "cannot be judged", "cannot be judged", _shift, "change", "There are too few replicates."),
+        _count(found.get("same"), "stays the same", "stay the same", _value),
+        _targets(kpis, runs, run),
+        _certainty([p for g in ("better", "worse", "different") for p in found.get(g, [])]),
+    ]  # fmt: skip
+    return [sentence for sentence in told if sentence]
 
 
-def _reach(kpi: Kpi) -> tuple[float, float]:
-    shown = [n for v in kpi.values for n in (v.value, v.lowest, v.highest)] + [kpi.target]
-    numbers = [float(n) for n in shown if n is not None and is_number(n)]
-    if not numbers:
-        return 0.0, 1.0
-    low, high = min(numbers), max(numbers)
-    pad = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
-    return low - pad, high + pad
+def write_verdict(kpis: Sequence[Kpi], run: str) -> str:
+    """The answer in one sentence, without figures."""
+    groups = {group_of(k, v) for k in kpis for v in k.values if v.run == run}
+    if {"better", "worse"} <= groups:
+        return "It is a trade-off: some results get better, others worse."
+    if "better" in groups:
+        return "Some results get better, and none gets worse beyond chance."
+    if "worse" in groups:
+        return "Some results get worse, and none gets better beyond chance."
+    if "different" in groups:
+        return "Results change, without one side being the better one."
+    if groups & {"noise", "same"}:
+        return "No result changes beyond chance."
+    return ""
 
 
-def _strip(kpi: Kpi, value: KpiValue, scale: tuple[float, float]) -> Markup:
-    """Value, spread and target on one line, the same scale for all runs of the KPI."""
-    low, high = scale
+def _count(
+    found: Sequence[tuple[Kpi, KpiValue]] | None, one: str, many: str, write: object, what: str = "result", end: str = ""
+) -> Sentence | None:  # fmt: skip
+    if not found:
+        return None
+    count, single = len(found), len(found) == 1
+    lead = f"{count} {what}{'' if single else 's'} {one if single else many}:"
+    text = "; ".join(write(kpi, value) for kpi, value in found)  # type: ignore[operator]
+    return Sentence(lead, f"{text}. {end}".strip())
 
-    def at(number: float) -> str:
-        return f"{short(100 * (number - low) / (high - low))}%"
 
-    parts = [tag("line", x1=0, x2="100%", y1=9, y2=9, class_="rail")]
-    if (
-        value.lowest is not None
-        and value.highest is not None
-        and is_number(value.lowest)
-        and is_number(value.highest)
-    ):
-        parts.append(tag("line", x1=at(value.lowest), x2=at(value.highest), y1=9, y2=9, class_="range"))
-    if kpi.target is not None and is_number(kpi.target):
-        parts.append(tag("line", x1=at(kpi.target), x2=at(kpi.target), y1=1, y2=17, class_="goal"))
-    if value.value is not None and is_number(value.value):
-        parts.append(tag("circle", cx=at(value.value), cy=9, r=5, class_=tone_of(value)))
-    return tag("svg", *parts, class_="strip", aria_hidden="true", focusable="false")
+def _move(kpi: Kpi, value: KpiValue) -> str:
+    """``Mean trip, up from 221 to 282 s (+27 %)``."""
+    digits, title = digits_of(kpi), kpi.title or kpi.id
+    base = kpi.values[0].value
+    change = value.change or 0.0
+    if not is_number(base) or not is_number(value.value) or change == 0:
+        return _shift(kpi, value)
+    unit = say_unit(kpi.unit)
+    percent = f" ({write_percent(value.percent)})" if is_number(value.percent) and kpi.unit != "%" else ""
+    ends = f"{write_number(base, digits)} to {write_number(value.value, digits)}"
+    return f"{title}, {'up' if change > 0 else 'down'} from {ends}{_spaced(unit)}{percent}"
+
+
+def _shift(kpi: Kpi, value: KpiValue) -> str:
+    """``Mean delivery tour (+8.5 min)``."""
+    return f"{kpi.title or kpi.id} ({_points(kpi, value.change, digits_of(kpi))})"
+
+
+def _value(kpi: Kpi, value: KpiValue) -> str:
+    number = write_number(value.value, digits_of(kpi))
+    return f"{kpi.title or kpi.id} ({number}{_spaced(say_unit(kpi.unit)) if number != NONE else ''})"
+
+
+def _spaced(unit: str) -> str:
+    return "" if not unit else (NARROW if len(unit) < 8 and " " not in unit else " ") + unit
+
+
+def _targets(kpis: Sequence[Kpi], runs: Mapping[str, str], run: str) -> Sentence | None:
+    judged = [(k, v) for k in kpis for v in k.values if v.run == run and v.met is not None]
+    parts = []
+    for kpi, value in judged:
+        base = next((v for v in kpi.values if v.run == next(iter(runs), "")), None)
+        goal = write_target(kpi).removeprefix("Target: ")
+        state = "is met" if value.met else "is missed"
+        turned = base is not None and base is not value and base.met is not None and base.met != value.met
+        before = f" (it was {'met' if base and base.met else 'missed'} before)" if turned else ""
+        parts.append(f"{kpi.title or kpi.id}, {goal}, {state}{before}")
+    return Sentence("Target:" if len(parts) == 1 else "Targets:", "; ".join(parts) + ".") if parts else None
+
+
+def _certainty(found: Sequence[tuple[Kpi, KpiValue]]) -> Sentence | None:
+    """How far the sizes can be trusted, by the interval that is widest for its change."""
+    sized = [
+        ((v.high - v.low) / abs(v.change), k, v)
+        for k, v in found
+        if v.low is not None and v.high is not None and v.change and is_number(v.high - v.low)
+    ]
+    if not sized:
+        return None
+    n = max(v.n for _, _, v in sized)
+    text = f"better and worse are said only where the 95{NARROW}% interval over {n} paired replicates leaves out zero."
+    if len(found) > 0 and all(v.better is None for _, v in found):
+        text = text.replace("better and worse are", "a change is")
+    wide, kpi, value = max(sized, key=lambda item: item[0])
+    if wide > 0.5:
+        interval = make_result(kpi, value, "").interval
+        unit = "percentage points" if kpi.unit == "%" else say_unit(kpi.unit)
+        text += f" Sizes are less sure than directions: {kpi.title or kpi.id} changes by {interval}{_spaced(unit)}."
+    return Sentence("How sure:", text[:1].upper() + text[1:])

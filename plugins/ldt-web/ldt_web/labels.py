@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import shapely
@@ -13,35 +15,43 @@ from .paths import UNITS, Frame
 from .svg import short, tag
 from .words import digits_for, rough_digits, shorten, write_number
 
-FONT, LETTER, LINE = 12, 6.6, 17.0  # pixels: size, mean width of a letter, height of a line
+LETTER, LINE = 7.4, 15.0  # pixels: mean width of a bold letter in a wide font, height of a line
+LONGEST = 22  # letters of a line
 
 
 @dataclass(frozen=True)
 class _Label:
-    text: str
+    lines: tuple[str, ...]
     x: float
     y: float  # both as shares of the picture
-    lift: int  # pixels from there to the foot of the text, negative upwards
+    lift: int  # pixels from there to the foot of the last line, negative upwards
 
 
 def place_labels(layers: list[Places], frame: Frame) -> list[Markup]:
-    """Names and values of the strongest places: more on a wide picture, few on a phone."""
+    """Names and values of the strongest places: more on a wide picture, few on a phone.
+
+    They are fitted for the least width at which a picture is shown, so that they never collide.
+    """
     wanted = [label for places in layers for label in _candidates(places, frame)]
     ratio = frame.height / frame.width
-    wide = _fitting(wanted, frame.width * 0.9, ratio, 9 if frame.width > 800 else 5)
-    narrow = _fitting(wanted, 300.0, ratio, 3)
+    wide = _fitting(wanted, *((510.0, ratio, 10) if frame.width > 800 else (350.0, ratio, 6)))
+    narrow = _fitting(wanted, 280.0, ratio, 4)
     marks = []
     for label in wanted:
         if label not in wide and label not in narrow:
             continue
         shown = None if label in wide and label in narrow else "wide" if label in wide else "narrow"
+        first = label.lift - LINE * (len(label.lines) - 1)
+        x = f"{short(100 * label.x)}%"
+        rest = [tag("tspan", text, x=x, dy=LINE) for text in label.lines[1:]]
         marks.append(
             tag(
                 "text",
-                label.text,
-                x=f"{short(100 * label.x)}%",
+                label.lines[0],
+                *rest,
+                x=x,
                 y=f"{short(100 * label.y)}%",
-                dy=label.lift,
+                dy=first,
                 text_anchor="start" if label.x < 0.2 else "end" if label.x > 0.8 else "middle",
                 class_=" ".join(filter(None, ("label", shown))),
             )
@@ -50,15 +60,11 @@ def place_labels(layers: list[Places], frame: Frame) -> list[Markup]:
 
 
 def _candidates(places: Places, frame: Frame) -> list[_Label]:
-    """The strongest first, one for each name."""
+    """The strongest first, one for each name; of changes, increases and decreases in turn."""
     if not places.measured or not len(places.shapes):
         return []
-    strength = np.abs(places.values) if places.signed else places.values
-    order = np.argsort(-np.nan_to_num(strength, nan=-np.inf), kind="stable")
     found: dict[str, _Label] = {}
-    for row in order.tolist():
-        if np.isnan(places.values[row]) or len(found) == 24:
-            break
+    for row in _rank(places):
         look, name = places.looks[int(places.classes[row])], places.names[row]
         if look.sign == "same" or name in found:
             continue
@@ -73,9 +79,32 @@ def _candidates(places: Places, frame: Frame) -> list[_Label]:
             continue
         number = float(places.values[row])
         value = write_number(number, min(digits_for(number), rough_digits(number)), sign=places.signed)
-        lift = 4 if places.layer.geometry == "polygon" else -7
-        found[name] = _Label(f"{shorten(name, 22)} {value}".strip(), x, y, lift)
+        lines = _wrap(name, value)
+        lift = 4 + round(LINE * (len(lines) - 1) / 2) if places.layer.geometry == "polygon" else -7
+        found[name] = _Label(lines, x, y, lift)
+        if len(found) == 24:
+            break
     return list(found.values())
+
+
+def _rank(places: Places) -> list[int]:
+    values = places.values
+    known = np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(-values[known], kind="stable")].tolist()
+    if not places.signed:
+        return list(order)
+    up, down = [r for r in order if values[r] > 0], [r for r in reversed(order) if values[r] < 0]
+    return [r for pair in zip_longest(up, down) for r in pair if r is not None]
+
+
+def _wrap(name: str, value: str) -> tuple[str, ...]:
+    """The name in at most two lines, with the value behind it or below."""
+    lines = textwrap.wrap(name, LONGEST) or [""]
+    if len(lines) > 2:
+        lines = [lines[0], shorten(lines[1] + lines[2], LONGEST)]
+    if len(lines[-1]) + len(value) > LONGEST + 2:
+        return (*lines, value)
+    return (*lines[:-1], f"{lines[-1]} {value}".strip())
 
 
 def _fitting(wanted: list[_Label], width: float, ratio: float, most: int) -> list[_Label]:
@@ -86,10 +115,11 @@ def _fitting(wanted: list[_Label], width: float, ratio: float, most: int) -> lis
     ]
     chosen: list[_Label] = []
     for label in wanted:
-        length, x, y = len(label.text) * LETTER + 6, label.x * width, label.y * width * ratio + label.lift
+        length = max(map(len, label.lines), default=0) * LETTER + 6
+        x, y = label.x * width, label.y * width * ratio + label.lift
         left = x if label.x < 0.2 else x - length if label.x > 0.8 else x - length / 2
-        box = (left, y - LINE, left + length, y + 4)
-        if left < 2 or left + length > width - 2 or y - LINE < 2:
+        box = (left, y - LINE * len(label.lines) - 2, left + length, y + 5)
+        if left < 2 or left + length > width - 2 or box[1] < 2:
             continue
         if any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
             continue

@@ -15,7 +15,7 @@ from ldt_core.scene import Layer, MapBlock
 from .bundle import SceneBundle, clean
 from .colours import MISSING, PLAIN, Look, looks_of
 from .paths import Frame, clipped, usable
-from .words import write_amount
+from .words import say_places, write_amount
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Places:
     looks: list[Look]
     counts: list[int]
     rows: int
+    noun: str
 
     @property
     def signed(self) -> bool:
@@ -72,6 +73,7 @@ def read_places(layer: Layer, block: MapBlock, bundle: SceneBundle, frame: Frame
         looks=looks,
         counts=np.bincount(classes, minlength=len(looks)).tolist(),
         rows=len(shapes),
+        noun=say_places(next((f.name for f in bundle.ref(layer.data).fields if f.kind == "text"), "")),
     )
 
 
@@ -137,7 +139,7 @@ def _classes(
     else:
         classes = np.searchsorted(np.array(layer.scale.breaks), values, side="right").astype(np.int64)
         classes[np.isnan(values)] = gone
-        rest = "no value drawn" if layer.scale.kind == "diverging" else "no value"
+        rest = "unclear or no value" if layer.scale.kind == "diverging" else "no value"
     if (classes == gone).any():
         looks.append(Look(rest, MISSING, 0.0, "none", "1 3"))
     return looks, classes

@@ -29,6 +29,7 @@ class Entry:
 class Legend:
     title: str
     unit: str
+    noun: str
     entries: list[Entry]
 
 
@@ -48,7 +49,7 @@ def make_legend(places: Places) -> Legend:
         swatch = tag("svg", mark, class_="swatch", viewBox="0 0 34 18", aria_hidden="true", focusable="false")
         arrow = {"less": "▼ ", "more": "▲ "}.get(look.sign, "")
         entries.append(Entry(swatch, arrow + look.label, write_number(places.counts[index], 0)))
-    return Legend(layer.title, write_unit(layer.unit), entries)
+    return Legend(layer.title, write_unit(layer.unit), places.noun, entries)
 
 
 def unscaled(style: dict[str, object]) -> dict[str, object]:

@@ -94,7 +94,7 @@ def describe(block: MapBlock, values: list[Places], context: list[Places]) -> st
     for places in values:
         layer = places.layer
         numbers = places.values[~np.isnan(places.values)]
-        sentence = f"{layer.title}: {write_number(len(places.shapes), 0)} places"
+        sentence = f"{layer.title}: {write_number(len(places.shapes), 0)} {places.noun}"
         if len(numbers):
             low, high = (
                 write_amount(float(v), layer.unit, sign=places.signed) for v in (numbers.min(), numbers.max())

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,31 +25,44 @@ from ldt_core.scene import AnyBlock, ChartBlock, CustomBlock, ImageBlock, Kpi, K
 from .bundle import RunSummary, SceneBundle, clean
 from .charts import draw_chart
 from .figures import lay_out
-from .kpis import Line, make_card, sum_up
+from .kpis import Row, Sentence, make_row, write_answer, write_verdict
 from .maps import Shared, draw_map
-from .words import write_amount, write_duration, write_instant, write_number, write_period
+from .notices import gather, list_flags, mark_synthetic
+from .words import write_duration, write_instant, write_period
 
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/webp", "image/svg+xml"})
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A block with what was drawn of it; ``span`` says how a map stands beside others."""
+    """A block with what was drawn of it; ``span`` says how a map stands beside others, ``mark`` what is made up."""
 
     block: AnyBlock
     id: str
     table: Any
     picture: Any = None
     span: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
-class Change:
-    """A scenario in the summary."""
+class Comparison:
+    """All KPIs in all runs; ``mark`` says what is made up where it is so of all rows, else each row does."""
+
+    base: str
+    others: list[str]
+    rows: list[Row]
+    mark: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one scenario does, in a few sentences."""
 
     title: str
     description: str
-    lines: list[Line]
+    verdict: str
+    sentences: list[Sentence]
 
 
 @dataclass(frozen=True)
@@ -72,12 +84,13 @@ def render_page(scenes: Sequence[SceneBundle], record: RunSummary) -> str:
     order = [r.name for b in bundles for r in b.scene.runs]
     titles = {name: runs[name] for name in dict.fromkeys(order)}
     titles |= {r.name: r.title or r.name for r in record.scenarios}
-    shared = Shared()
-    sections = [
-        _section(i, b, _name(bundles, i, record), titles, record, shared) for i, b in enumerate(bundles)
-    ]
+    shared, notices = Shared(), gather(bundles, "synthetic")
     kpis = _kpis(bundles)
-    findings, others = _findings(sections)
+    sections = [
+        _section(i, b, _name(bundles, i, record), titles, record, shared, notices)
+        for i, b in enumerate(bundles)
+    ]
+    results, sections = _lift_results(sections, kpis)
     style, script = _asset("page.css"), _asset("page.js")
     return _template().render(
         record=record,
@@ -85,14 +98,14 @@ def render_page(scenes: Sequence[SceneBundle], record: RunSummary) -> str:
         created=write_instant(record.created, record.zone) if record.created else "",
         duration=write_duration(record.duration) if record.duration is not None else "",
         sections=sections,
-        findings=findings,
-        others=others,
-        cards=[make_card(k, titles) for k in kpis],
+        results=results,
+        comparison=compare(kpis, titles, notices) if results else None,
         runs=list(titles.values()),
-        changes=_changes(record, bundles, kpis, titles),
-        flags=_flags(record, titles),
-        synthetic=_gather(bundles, "synthetic"),
-        credits=list(dict.fromkeys([*record.credits, *_gather(bundles, "credits")])),
+        answers=_answers(record, bundles, kpis, titles),
+        baseline=_describe(record, bundles, next(iter(titles), "")),
+        flags=list_flags(record, titles),
+        synthetic=notices,
+        credits=list(dict.fromkeys([*record.credits, *gather(bundles, "credits")])),
         data=[ref for b in bundles for ref in b.scene.data],
         definitions=shared.definitions(),
         style=Markup(style),
@@ -130,12 +143,38 @@ def _template() -> jinja2.Template:
     return world.get_template("page.html.j2")
 
 
-def _findings(sections: Sequence[Section]) -> tuple[list[Shown], list[Shown]]:
-    """What is told at the top, and what waits there to be unfolded: changes first, where there are any."""
-    every = [shown for section in sections for group in section.groups for shown in group]
-    changes = [s for s in every if isinstance(s.block, MapBlock) and s.block.compared_with is not None]
-    first = changes or every[:8]
-    return first, [s for s in every if s not in first]
+def _lift_results(sections: Sequence[Section], kpis: Sequence[Kpi]) -> tuple[list[Shown], list[Section]]:
+    """The KPI blocks, to be told at the top as one table, and the sections without them, changes first."""
+    known = {k.id: k for k in kpis}
+    results: list[Shown] = []
+    rest = []
+    for section in sections:
+        groups = []
+        for group in section.groups:
+            kept: list[Shown] = []
+            for shown in group:
+                block = shown.block
+                top = isinstance(block, KpiBlock) and all(known[k.id] == k for k in block.kpis)
+                (results if top else kept).append(shown)
+            if kept:
+                groups.append(kept)
+        if groups:
+            rest.append(Section(section.id, section.title, groups))
+    return results, sorted(rest, key=lambda s: not any(_is_change(b.block) for g in s.groups for b in g))
+
+
+def compare(kpis: Sequence[Kpi], titles: dict[str, str], notices: Sequence[str]) -> Comparison:
+    marks = [mark_synthetic(k.synthetic, notices) for k in kpis]
+    base, *others = titles.values() or [""]
+    if all(marks):
+        every = mark_synthetic([t for k in kpis for t in k.synthetic], notices)
+        return Comparison(base, others, [make_row(k, titles) for k in kpis], every)
+    rows = [make_row(k, titles, mark) for k, mark in zip(kpis, marks, strict=True)]
+    return Comparison(base, others, rows, "")
+
+
+def _is_change(block: AnyBlock) -> bool:
+    return isinstance(block, MapBlock) and block.compared_with is not None
 
 
 def _name(scenes: Sequence[SceneBundle], index: int, record: RunSummary) -> str:
@@ -150,32 +189,46 @@ def _name(scenes: Sequence[SceneBundle], index: int, record: RunSummary) -> str:
 
 
 def _section(
-    index: int, bundle: SceneBundle, title: str, titles: dict[str, str], record: RunSummary, shared: Shared
+    index: int,
+    bundle: SceneBundle,
+    title: str,
+    titles: dict[str, str],
+    record: RunSummary,
+    shared: Shared,
+    notices: Sequence[str],
 ) -> Section:
     scene = bundle.scene
     zone = scene.time.zone if scene.time else record.zone
     groups = []
-    blocks = list(enumerate(scene.blocks))
-    for _, members in groupby(blocks, key=_turns(scene.blocks)):
-        # Pictures of one state come first, side by side; then, wide, what differs between them.
-        group = sorted(members, key=lambda m: isinstance(m[1], MapBlock) and m[1].compared_with is not None)
-        single = sum(isinstance(b, MapBlock) and b.compared_with is None for _, b in group) < 2
-        groups.append([_shown(f"s{index}b{i}", b, bundle, titles, zone, shared, single) for i, b in group])
+    for _, members in groupby(enumerate(scene.blocks), key=_turns(scene.blocks)):
+        group = list(members)
+        span = (
+            ""
+            if len(group) == 1
+            else f"half of-{'three' if len(group) % 3 == 0 or len(group) > 4 else 'two'}"
+        )
+        groups.append(
+            [_shown(f"s{index}b{i}", b, bundle, titles, zone, shared, span, notices) for i, b in group]
+        )
     return Section(f"scene-{index}", title, groups)
 
 
 def _turns(blocks: Sequence[AnyBlock]) -> Any:
-    """A key that puts maps of one area together: pictures of states, then of changes between them."""
+    """A key that puts maps together that show the same of several runs."""
     keys: list[int] = []
     for block, before in zip(blocks, [None, *blocks], strict=False):
         together = (
             isinstance(block, MapBlock)
             and isinstance(before, MapBlock)
-            and (block.bounds, block.crs) == (before.bounds, before.crs)
-            and not (before.compared_with and not block.compared_with)
+            and _subject(block) == _subject(before)
+            and not (block.compared_with or before.compared_with)
         )
         keys.append(keys[-1] if together else len(keys))
     return lambda member: keys[member[0]]
+
+
+def _subject(block: MapBlock) -> object:
+    return block.bounds, block.crs, [x.title for x in block.layers if x.role == "value"]
 
 
 def _shown(
@@ -185,26 +238,28 @@ def _shown(
     titles: dict[str, str],
     zone: str,
     shared: Shared,
-    single: bool,
+    span: str,
+    notices: Sequence[str],
 ) -> Shown:
     table = lay_out(block.alternative, zone)
+    mark = mark_synthetic(block.synthetic, notices)
     if isinstance(block, MapBlock):
-        wide = single or block.compared_with is not None
-        picture = draw_map(block, bundle, shared, name=name, wide=wide)
-        shape = "half" if not wide else "wide tall" if picture.height > 0.65 * picture.width else "wide"
-        return Shown(block, name, table, picture, shape)
+        picture = draw_map(block, bundle, shared, name=name, wide=not span)
+        tall = " tall" if not span and picture.height > 0.65 * picture.width else ""
+        return Shown(block, name, table, picture, (span or "wide") + tall, mark)
     if isinstance(block, ChartBlock):
-        return Shown(block, name, table, draw_chart(block, name=name, zone=zone))
+        return Shown(block, name, table, draw_chart(block, name=name, zone=zone), mark=mark)
     if isinstance(block, KpiBlock):
-        return Shown(block, name, table, [make_card(k, titles) for k in block.kpis])
+        return Shown(block, name, table, compare(block.kpis, titles, notices), mark=mark)
     if isinstance(block, TextBlock):
-        return Shown(block, name, table, [p.strip() for p in block.text.split("\n\n") if p.strip()])
+        paragraphs = [p.strip() for p in block.text.split("\n\n") if p.strip()]
+        return Shown(block, name, table, [p for p in paragraphs if p != block.finding], mark=mark)
     if isinstance(block, ImageBlock):
-        return Shown(block, name, table, _image(block.data, bundle))
+        return Shown(block, name, table, _image(block.data, bundle), mark=mark)
     if isinstance(block, CustomBlock):
         known = any(r.id == block.fallback and r.media in _PICTURES for r in bundle.scene.data)
-        return Shown(block, name, table, _image(block.fallback, bundle) if known else "")
-    return Shown(block, name, table)
+        return Shown(block, name, table, _image(block.fallback, bundle) if known else "", mark=mark)
+    return Shown(block, name, table, mark=mark)
 
 
 def _image(id: str, bundle: SceneBundle) -> str:
@@ -231,52 +286,23 @@ def _kpis(bundles: Sequence[SceneBundle]) -> list[Kpi]:
     return list(found.values())
 
 
-def _changes(
+def _answers(
     record: RunSummary, bundles: Sequence[SceneBundle], kpis: Sequence[Kpi], titles: dict[str, str]
-) -> list[Change]:
+) -> list[Answer]:
+    """One for each scenario; where there is none to compare, one for what was computed."""
+    runs = list(titles)[1:] or list(titles)
+    return [
+        Answer(
+            titles[run],
+            _describe(record, bundles, run),
+            write_verdict(kpis, run),
+            write_answer(kpis, titles, run),
+        )
+        for run in runs
+    ]
+
+
+def _describe(record: RunSummary, bundles: Sequence[SceneBundle], run: str) -> str:
     words = {r.name: r.description for b in bundles for r in b.scene.runs}
     words |= {r.name: r.description for r in record.scenarios}
-    changes = [Change(titles[run], words.get(run, ""), sum_up(kpis, run)) for run in titles]
-    return changes
-
-
-def _flags(record: RunSummary, titles: dict[str, str]) -> list[tuple[str, str]]:
-    """Quality flags by sentence, each with the scenarios that raised it and the value in each."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    for run, flags in record.flags.items():
-        for flag in flags:
-            value = (write_number(flag.value), write_amount(flag.value, flag.unit))
-            found.setdefault(flag.text or flag.name, {})[titles.get(run, run)] = value
-    told = []
-    for text, values in found.items():
-        alike = len(values) == len(titles) and len(set(values.values())) == 1
-        shown = {"every scenario": next(iter(values.values()))} if alike else values
-        words = re.findall(r"[^\s,;:]+", text)  # a sentence that holds its number is not followed by it again
-        told.append((text, ", ".join(r if n in words else f"{v} in {r}" for r, (n, v) in shown.items())))
-    return told
-
-
-def _gather(bundles: Sequence[SceneBundle], what: str) -> list[str]:
-    """Synthetic notices or credits of all blocks and their data, each once."""
-    found: list[str] = []
-    for bundle in bundles:
-        for block in bundle.scene.blocks:
-            found.extend(getattr(block, what))
-            if isinstance(block, KpiBlock):
-                found.extend(text for kpi in block.kpis for text in getattr(kpi, what))
-        for ref in bundle.scene.data:
-            if what == "synthetic" and ref.synthetic:
-                found.append(ref.synthetic)
-            elif what == "credits":
-                found.extend(
-                    [", ".join(filter(None, (ref.attribution, ref.licence)))] if ref.attribution else []
-                )
-    unique = list(dict.fromkeys(filter(None, found)))
-    return [text for text in unique if not _is_made_of(text, [u for u in unique if u != text])]
-
-
-def _is_made_of(text: str, others: Sequence[str]) -> bool:
-    """Whether ``text`` only strings together what ``others`` say."""
-    for other in sorted(others, key=len, reverse=True):
-        text = text.replace(other, "")
-    return not text.strip(" .;,")
+    return words.get(run, "")

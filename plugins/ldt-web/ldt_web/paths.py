@@ -26,7 +26,7 @@ class Frame:
 
     @classmethod
     def of(cls, bounds: tuple[float, float, float, float], width: int) -> Frame:
-        """A frame round ``bounds``, never flatter than 2:5 nor taller than 5:4.
+        """A frame round ``bounds``, never flatter than 2:5 nor taller than 8:5.
 
         Raises ``InputError`` for bounds that are not finite or stand the wrong way round.
         """
@@ -42,7 +42,7 @@ class Frame:
             across = up = 100.0
         margin = 0.015 * max(across, up)
         across, up = across + 2 * margin, up + 2 * margin
-        across, up = max(across, up / 1.25), max(up, across * 0.4)
+        across, up = max(across, up / 1.6), max(up, across * 0.4)
         x, y = (west + east) / 2, (south + north) / 2
         box = (x - across / 2, y - up / 2, x + across / 2, y + up / 2)
         return cls(box, width, round(width * up / across))

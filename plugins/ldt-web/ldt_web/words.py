@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,6 +47,36 @@ def write_unit(code: str | None) -> str:
     return "/".join([head or "1", *filter(None, below)]) if any(below) else head
 
 
+_EACH = {"h": "hour", "d": "day", "wk": "week", "mo": "month", "a": "year"}
+
+
+_NOUNS = {
+    "edge": "street section",
+    "way": "street",
+    "building": "building",
+    "tree": "tree",
+    "station": "station",
+    "stop": "stop",
+    "cell": "cell",
+    "zone": "zone",
+    "household": "household",
+}
+
+
+def say_places(id: str, count: float = 2) -> str:
+    """What to call places by the column that names each: ``edge`` gives ``street sections``."""
+    return _NOUNS.get(id, "place") + ("" if count == 1 else "s")
+
+
+def say_unit(code: str | None) -> str:
+    """A unit inside a sentence: ``{veh}/h`` is ``vehicles an hour``; others as they are written."""
+    found = re.fullmatch(r"\{([^{}]*)\}/(\w+)", code or "")
+    if not found or found[2] not in _EACH:
+        return write_unit(code)
+    each = _EACH[found[2]]
+    return f"{write_unit('{' + found[1] + '}')} {'an' if each == 'hour' else 'a'} {each}"
+
+
 def _write_token(token: str) -> str:
     found = _TOKEN.fullmatch(token)
     if not found:
@@ -83,6 +114,32 @@ def rough_digits(value: float) -> int:
     if value == 0 or not math.isfinite(value):
         return 0
     return max(0, min(12, 1 - math.floor(math.log10(abs(value)))))
+
+
+def apart_digits(
+    values: Sequence[float | None],
+    changes: Sequence[float | None] = (),
+    sums: Sequence[tuple[float, float, float]] = (),
+) -> int:
+    """Decimals for figures that stand together: two significant digits of the largest, or up to four more.
+
+    More where different ``values`` would look alike, where one of them or of ``changes`` that is not
+    zero would look like zero; and one more where that makes the first two of ``sums`` add up to the third.
+    """
+    known, moved = ([v for v in part if v is not None and is_number(v)] for part in (values, changes))
+    sizes = [abs(v) for v in (*known, *moved)]
+    top = max(sizes, default=0.0)
+    first = 0 if top >= 1e15 or all(s == int(s) for s in sizes) else rough_digits(top)
+    for digits in range(first, first + 5):
+        apart = len({round(v, digits) + 0.0 for v in known}) == len(set(known))
+        if apart and all(round(s, digits) for s in sizes if s):
+            return digits if _adds_up(sums, digits) or not _adds_up(sums, digits + 1) else digits + 1
+    return first
+
+
+def _adds_up(sums: Sequence[tuple[float, float, float]], digits: int) -> bool:
+    gaps = (round(a, digits) + round(b, digits) - round(c, digits) for a, b, c in sums)
+    return all(abs(gap) < 0.5 * 10.0**-digits for gap in gaps)
 
 
 def exact_digits(values: list[float], most: int = 6) -> int:

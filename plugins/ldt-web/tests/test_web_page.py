@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ldt_web import colours, render_page
-from ldt_web.kpis import make_card, sum_up
+from ldt_web.kpis import group_of, make_result, make_row, write_answer, write_verdict
 
 import ldt_core as ldt
 from ldt_core import scene as sc
@@ -107,51 +107,126 @@ def test_the_policy_allows_what_stands_in_the_file_and_nothing_else(page, docume
         assert rules[rule] == f"'sha256-{digest}'"
 
 
-def test_kpis_are_told_in_words(document):
-    cards = document.all("article", class_="card")
-    text = cards[0].words
-    for words in ("Target: at most 220\u202fs", "206\u202fs", "target met", "243\u202fs", "+37\u202fs (+18\u202f%)", "worse",
-                  "distinguishable", "95\u202f% interval +30 to +44\u202fs", "target missed", "236 to 251 in 4 replicates"):  # fmt: skip
-        assert words in text
-    assert "µg/m³" in cards[1].text
-    assert "not distinguishable" in cards[1].text
-    summary = document.all("article", class_="scenario")[1].words
-    assert "Mean trip duration ▲ +37\u202fs (+18\u202f%) worse, distinguishable, target missed" in summary
-
-
-def test_scenarios_stand_side_by_side(document):
+def test_every_scenario_stands_in_one_table(document):
     (table,) = document.all("table", class_="compare")
-    assert re.findall(r"Today|Station street closed", table.text)[:2] == ["Today", "Station street closed"]
-    assert "31.5\u202fµg/m³" in table.text
+    heads = re.findall(r"Result|Today|Station street closed|Change|95 % interval|Verdict", table.text)
+    assert heads[:6] == ["Result", "Today", "Station street closed", "Change", "95 % interval", "Verdict"]
+    cells = [
+        e.words
+        for e in document.all("td")
+        if "compare" not in e.attrs.get("class", "") and "data-l" in e.attrs
+    ]
+    assert cells[:10] == [
+        "206\u202fs201 to 213✓ target met", "243\u202fs236 to 251✗ target missed", "+37\u202fs+18\u202f%", "+30 to +44",
+        "▲ worsedistinguishable",
+        "31.5\u202fµg/m³", "31.4\u202fµg/m³", "−0.1\u202fµg/m³−0.3\u202f%", "−0.4 to +0.2", "not distinguishable",
+    ]  # fmt: skip
+    assert "Target: at most 220\u202fs" in table.words
+    assert "lowest to highest of 4 replicates" in document.text
+
+
+def test_the_answer_states_the_trade_off_with_its_figures(document):
+    (answer,) = document.all("article", class_="answer")
+    for words in (
+        "Station street closed compared with Today", "Closed to cars. Today: All streets open.",
+        "Some results get worse, and none gets better beyond chance.",
+        "1 result gets worse: Mean trip duration, up from 206 to 243\u202fs (+18\u202f%).",
+        "1 change may be chance: Exposure to NO₂ (−0.1\u202fµg/m³).",
+        "Target: Mean trip duration, at most 220\u202fs, is missed (it was met before).",
+        "the 95\u202f% interval over 4 paired replicates leaves out zero.",
+    ):  # fmt: skip
+        assert words in answer.words
+
+
+def test_no_figure_is_told_twice_but_in_its_table(page, document):
+    shown = re.sub(r"<details.*?</details>", "", page, flags=re.S)
+    assert shown.count("31.5\u202fµg/m³") == 1
+    assert page.count("Trips become longer.") == 1
+    assert document.text.count("Station street carries most cars.") == 3 * 2, (
+        "finding and description of each map"
+    )
+
+
+def test_the_answer_comes_before_the_table_and_that_before_the_pictures(page):
+    order = ['id="made-up"', 'class="answer"', 'class="compare', 'role="img"', 'id="quality"', 'id="made"']
+    places = [page.index(mark) for mark in order]
+    assert places == sorted(places)
+
+
+def test_sections_with_changes_come_first(made):
+    change = made.map(id="c", run="closed", compared_with="base", title="Louder here")
+    bundles = [made.bundle([made.kpi_block(), made.chart()], title="A"), made.bundle([change], title="B")]
+    document = made.read_html(render_page(bundles, made.record()))
+    assert [e.words for e in document.all("h2")] == [
+        "In short",
+        "B",
+        "A",
+        "How sure this is",
+        "How this was made",
+    ]
+
+
+def test_several_scenarios_have_a_row_each(made):
+    (trip, air) = made.kpis()
+    third = [v.model_copy(update={"run": "third"}) for v in trip.values[1:]]
+    kpis = [trip.model_copy(update={"values": [*trip.values, *third]}), air]
+    runs = [*made.RUNS, sc.RunRef(name="third", title="Third", replicates=4)]
+    page = render_page([made.bundle([made.kpi_block(kpis=kpis)])], made.record(scenarios=runs))
+    document = made.read_html(page)
+    assert [e.words for e in document.all("th", scope="col")][:7] == [
+        "Result", "Today", "Scenario", "Value", "Change", "95 % interval", "Verdict",
+    ]  # fmt: skip
+    assert [e.attrs.get("rowspan") for e in document.all("th", scope="row")][:2] == ["2", None]
+    assert len(document.all("article", class_="answer")) == 2
 
 
 def test_a_change_of_a_percentage_is_in_points():
+    base = sc.KpiValue(run="a", value=40.0)
     value = sc.KpiValue(
         run="b", value=45.0, change=5.0, percent=12.5, low=4.0, high=6.0, verdict="distinguishable"
     )
-    kpi = sc.Kpi(id="s", title="Share", unit="%", values=[value])
-    result = make_card(kpi, {"b": "B"}).results[0]
-    assert result.change == "+5 percentage points"
-    assert result.interval.endswith("+4 to +6 percentage points")
+    kpi = sc.Kpi(id="s", title="Share", unit="%", values=[base, value])
+    result = make_result(kpi, value, "B")
+    assert (result.change, result.beside, result.interval) == ("+5", "percentage points", "+4 to +6")
     assert (result.arrow, result.tone, result.judgement) == ("▲", "even", "")
+    (moved, sure) = write_answer([kpi], {"a": "A", "b": "B"}, "b")
+    assert (moved.lead, moved.text) == ("1 result changes:", "Share, up from 40 to 45\u202f%.")
+    assert sure.text.startswith("A change is said only where")
 
 
-def test_what_is_distinguishable_comes_first(made):
-    trip, air = made.kpis()
-    assert [line.kpi for line in sum_up([air, trip], "closed")] == ["Mean trip duration", "Exposure to NO₂"]
+def test_figures_that_differ_never_look_alike():
+    base = sc.KpiValue(run="a", value=61.2)
+    value = sc.KpiValue(run="b", value=61.4, change=0.2, low=0.1, high=0.3, better=True)
+    row = make_row(sc.Kpi(id="s", title="S", unit="m", values=[base, value]), {"a": "A", "b": "B"})
+    assert row.base.value == "61.2\u202fm"
+    assert (row.others[0].value, row.others[0].change) == ("61.4\u202fm", "+0.2\u202fm")
 
 
-def test_findings_come_before_pictures_and_changes_first(page, document):
-    first, rest = document.all("ul", class_="findings")
-    assert first.words.startswith("What changes: ")
-    assert "Station street carries most cars." in rest.text
-    assert page.index("What the pictures show") < page.index('role="img"')
+@pytest.mark.parametrize(
+    ("better", "ends", "change", "side", "group", "words"),
+    [
+        (True, (1, 2), 1.5, "higher", "better", "none gets worse beyond chance"),
+        (False, (1, 2), 1.5, "lower", "worse", "none gets better beyond chance"),
+        (None, (1, 2), 1.5, None, "different", "without one side being the better one"),
+        (None, (-1, 2), 0.5, "lower", "noise", "No result changes beyond chance"),
+        (None, (0, 0), 0.0, "lower", "same", "No result changes beyond chance"),
+        (None, (None, None), 0.5, "lower", "unjudged", ""),
+        (None, (None, None), None, "lower", "missing", ""),
+    ],
+)
+def test_a_change_is_told_as_it_was_judged(better, ends, change, side, group, words):
+    value = sc.KpiValue(run="b", value=2.0, change=change, low=ends[0], high=ends[1], better=better)
+    kpi = sc.Kpi(id="k", title="K", unit="m", better=side, values=[sc.KpiValue(run="a", value=1.0), value])
+    assert group_of(kpi, value) == group
+    assert words in write_verdict([kpi], "b")
+    told = " ".join(f"{s.lead} {s.text}" for s in write_answer([kpi], {"a": "A", "b": "B"}, "b"))
+    assert ("better" in told.replace("Better and worse", "").lower()) is (group == "better")
 
 
 def test_a_scene_that_only_repeats_the_title_is_named_by_what_it_holds(made):
     bundles = [made.bundle([b], title="Old town") for b in (made.kpi_block(), made.map(), made.chart())]
     document = made.read_html(render_page(bundles, made.record()))
-    assert [e.words for e in document.all("h2")][1:4] == ["Results", "Maps", "Charts"]
+    assert [e.words for e in document.all("h2")][1:4] == ["Maps", "Charts", "How sure this is"]
 
 
 def test_notices_that_string_others_together_are_said_once(made):
@@ -164,10 +239,24 @@ def test_notices_that_string_others_together_are_said_once(made):
     assert notice.words.endswith("One.Two.One more.")
 
 
-def test_synthetic_data_is_said_at_the_top_and_at_the_picture(document, made):
-    notes = [e for e in document.all("div") if e.attrs.get("aria-label") == "Synthetic data"]
-    assert made.SYNTHETIC in notes[0].text
-    assert sum(made.SYNTHETIC in e.text for e in document.all("details", class_="made-up")) == 3 + 1
+def test_synthetic_data_is_said_once_in_full_and_marked_at_each_picture(page, document, made):
+    (notice,) = [e for e in document.all("div") if e.attrs.get("aria-label") == "Synthetic data"]
+    assert made.SYNTHETIC in notice.text
+    assert page.count(made.SYNTHETIC) == 1
+    marks = document.all("a", class_="tag")
+    assert len(marks) == 3 + 1, "three maps and one of two results"
+    assert {(e.text, e.attrs["href"]) for e in marks} == {("partly made-up data", "#made-up")}
+
+
+def test_marks_name_the_notices_that_hold(made):
+    blocks = [made.map(id="a", synthetic=["One.", "Three."]), made.map(id="b", synthetic=["Two."])]
+    document = made.read_html(render_page([made.bundle(blocks)], made.record(limits="Do not build by this.")))
+    assert [e.text for e in document.all("a", class_="tag")] == [
+        "partly made-up data (1, 2)",
+        "partly made-up data (3)",
+    ]
+    (notice,) = [e for e in document.all("div") if e.attrs.get("aria-label") == "Synthetic data"]
+    assert "Do not build by this." in notice.text
 
 
 def test_provenance_is_complete(document, made):
@@ -188,10 +277,23 @@ def test_quality_flags_say_how_often_and_where(made):
             ldt.Flag("b", 5, "1", "5 roofs were guessed"),
         ],
     }
-    (told,) = made.read_html(render_page([], made.record(flags=flags))).all("ul", class_="flags")
-    assert told.words == (
-        "vehicles were moved on (3 in Today, 8 in Station street closed) 5 roofs were guessed (every scenario)"
+    document = made.read_html(render_page([], made.record(flags=flags)))
+    (table,) = document.all("table", class_="flags")
+    rows = [e.words for e in document.all("tr") if "table" in e.path][1:3]
+    assert rows == ["Vehicles were moved on a38", "5 roofs were guessed b55"]
+    assert "Station street closed" in table.text
+
+
+def test_quality_flags_of_nothing_are_only_counted(made):
+    silent = ldt.Flag("stops_short", 0, "1", "stops without an address")
+    loud = ldt.Flag("teleports", 2, "{veh}", "vehicles were stuck")
+    document = made.read_html(
+        render_page([], made.record(flags={"base": [silent], "closed": [silent, loud]}))
     )
+    (table,) = document.all("table", class_="flags")
+    assert "stops without" not in table.text
+    assert [e.text for e in document.all("td") if "data-l" in e.attrs][:2] == ["–", "2 vehicles"]
+    assert "1 other check found nothing." in document.text
 
 
 def test_what_cannot_be_repeated_is_said(made):
@@ -212,7 +314,17 @@ def test_maps_of_states_stand_together_and_the_change_is_wide(document):
     blocks = document.all("article", class_="map")
     assert ["half" in e.attrs["class"] for e in blocks] == [True, True, False]
     (group,) = list(document.all("div", class_="maps"))
-    assert "What changes" in group.text
+    assert "Station street closed to cars" in group.text
+    assert "What changes" not in group.text
+    assert "wide" in blocks[2].attrs["class"].split()
+
+
+def test_maps_of_other_subjects_are_not_mixed(made):
+    noise = made.layer(title="Noise level")
+    maps = [made.map(id=f"m{i}", layers=[made.layer() if i < 3 else noise]) for i in range(5)]
+    document = made.read_html(render_page([made.bundle(maps)], made.record()))
+    spans = [e.attrs["class"].split()[-1] for e in document.all("article", class_="half")]
+    assert spans == ["of-three"] * 3 + ["of-two"] * 2
 
 
 def test_the_same_input_gives_the_same_bytes(made):
