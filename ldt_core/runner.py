@@ -398,9 +398,13 @@ class _Loop:
             out = out.tables
         for name, checker, histories, parts in actor.outs:
             try:
-                table = cast(Table, checker(out[name]))
-            except Exception as exc:
-                raise _broken_output(actor.name, name, _span(start, until), exc) from exc
+                data = out[name]
+            except (KeyError, TypeError, IndexError):
+                raise _absent(actor.name, name, _span(start, until)) from None
+            try:
+                table = cast(Table, checker(data))
+            except InputError as exc:
+                raise broken(f"{exc.where} in {_span(start, until)}", exc.what) from exc
             for history in histories:
                 history.append(start, reached, table)
             if parts is not None:
@@ -423,9 +427,13 @@ class _Loop:
 
     def _checked(self, actor: _Actor, out: Any, name: str, port: AnyPort, what: str) -> Table:
         try:
-            return cast(Table, check(out[name], port, f"{actor.name}.{name}"))
-        except Exception as exc:
-            raise _broken_output(actor.name, name, what, exc) from exc
+            data = out[name]
+        except (KeyError, TypeError, IndexError):
+            raise _absent(actor.name, name, what) from None
+        try:
+            return cast(Table, check(data, port, f"{actor.name}.{name}"))
+        except InputError as exc:
+            raise broken(f"{exc.where} in {what}", exc.what) from exc
 
     # -- sources ----------------------------------------------------------------------------
 
@@ -577,13 +585,8 @@ def _raise_told(name: str, what: str, exc: BaseException) -> NoReturn:
     ) from exc
 
 
-def _broken_output(name: str, port: str, what: str, exc: Exception) -> RunError:
-    """An output that is absent, or is not what the port promises."""
-    if isinstance(exc, InputError):
-        return broken(f"{exc.where} in {what}", exc.what)
-    if isinstance(exc, (KeyError, TypeError, IndexError)):
-        return broken(f"{name} in {what}", f"the output port '{port}' was not returned")
-    return broken(f"{name}.{port} in {what}", f"{type(exc).__name__}: {exc}")
+def _absent(name: str, port: str, what: str) -> RunError:
+    return broken(f"{name} in {what}", f"the output port '{port}' was not returned")
 
 
 def broken(where: str, what: str) -> RunError:
