@@ -67,8 +67,11 @@ def _growing_breaks(values: Numbers, classes: int) -> list[float]:
         if alone:
             series.append(_round_down(float(above.min()), 1))
         found = _inside(series, low, high)
-        if len(found) <= classes:
-            return found if len(found) > 1 else []
+        if len(found) > classes:  # a few small values need no classes of their own
+            found = [*found[:alone], *found[alone - classes :]]
+            if (above < found[alone]).sum() > len(above) / classes:
+                continue
+        return found if len(found) > 1 else []
     return []
 
 

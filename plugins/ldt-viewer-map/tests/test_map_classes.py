@@ -70,6 +70,13 @@ def test_growing_classes_are_round() -> None:
     assert classes.choose_breaks(np.geomspace(9, 290, 900)) == [20, 50, 100, 200]
 
 
+def test_a_few_small_values_do_not_make_all_classes_coarse() -> None:
+    values = np.array([0.0] * 350 + list(np.geomspace(0.2, 3, 30)) + list(np.geomspace(3.1, 350, 440)))
+    breaks = classes.choose_breaks(values)
+    assert breaks == [0.2, 3, 10, 30, 100, 300]
+    assert classes.name_classes(values, breaks)[:3] == ["0", "above 0, below 3", "3 to 10"]
+
+
 def test_where_values_crowd_about_zero_the_places_are_shared_among_the_classes() -> None:
     values = np.concatenate([-np.geomspace(1e-3, 1e3, 300), np.geomspace(1e-3, 1e3, 300)])
     counts = classes.count_classes(values, classes.choose_breaks(values))

@@ -14,8 +14,8 @@ _STEPS = [
 
 
 def number_ticks(low: float, high: float, count: int) -> list[float]:
-    """About ``count`` round numbers that enclose low to high."""
-    if high <= low:
+    """About ``count`` round numbers that enclose low to high; a difference that floats cannot part is none."""
+    if high - low <= 1e-12 * max(abs(low), abs(high)):
         reach = max(abs(low) * 0.1, 0.5)
         low, high = low - reach, high + reach
     rough = (high - low) / max(1, count)

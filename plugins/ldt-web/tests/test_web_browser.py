@@ -36,7 +36,9 @@ def address(made, tmp_path_factory):
     flags = {"base": [ldt.Flag("teleports", 3, "1", "Vehicles were moved on")]}
     record = made.record(flags=flags, not_reproducible=["weather: no version"])
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(render_page([made.bundle()], record), encoding="utf-8")
+    kpis = [k.model_copy(update={"synthetic": [made.SYNTHETIC]}) for k in made.kpis()]
+    blocks = [made.kpi_block(kpis=kpis, synthetic=[made.SYNTHETIC]), *made.bundle().scene.blocks[1:]]
+    path.write_text(render_page([made.bundle(blocks)], record), encoding="utf-8")
     return path.as_uri()
 
 
@@ -100,6 +102,38 @@ def test_maps_side_by_side_stand_at_one_height(visit):
     assert titles[0] < titles[1]
     assert boxes[0]["y"] == boxes[1]["y"]
     assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+
+
+def test_on_a_phone_results_are_read_downwards(visit):
+    page = visit(390).page
+    table = page.locator("table.compare")
+    box, around = table.bounding_box(), page.locator(".scroll:has(> table.compare)").bounding_box()
+    assert box["width"] <= around["width"], "nothing is hidden to the side"
+    tops = (
+        table.locator("tbody tr")
+        .first.locator("td")
+        .evaluate_all("all => all.map(e => e.getBoundingClientRect().top)")
+    )
+    assert tops == sorted(set(tops))
+    labels = table.locator("td").first.evaluate("e => getComputedStyle(e, '::before').content")
+    assert labels == '"Today"'
+    rows = page.get_by_role("table", name="Results against targets").get_by_role("row")
+    assert rows.count() == 1 + 2, "it stays a table for who listens"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_change_is_drawn_large_beside_its_words(visit, width):
+    page = visit(width).page
+    canvas, words = (
+        page.locator(f".block.map.wide {part}").bounding_box() for part in (".canvas", ".finding")
+    )
+    if width == 1280:
+        assert canvas["width"] > 600
+        assert words["x"] > canvas["x"] + canvas["width"]
+        assert words["y"] < canvas["y"] + canvas["height"]
+    else:
+        assert canvas["width"] > 340
+        assert words["y"] + words["height"] <= canvas["y"]
 
 
 def test_all_can_be_read_without_a_script(visit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from ldt_web.chartmarks import BASE
 from ldt_web.charts import draw_chart
 from ldt_web.figures import lay_out
+from ldt_web.words import apart_digits, write_number
 
 from ldt_core import scene as sc
 
@@ -104,6 +106,38 @@ def test_tables_hold_the_figures_exactly(made):
     assert [row[1].exact for row in table.rows] == ["812.4", None, "-15.0"]
     assert table.rows[0][0].header
     assert (table.heads[1].unit, table.more) == ("vehicles/h", 7)
+
+
+def test_rows_of_different_units_have_their_own_decimals():
+    heads = [
+        sc.Head(id="kpi", title="Result", kind="text"), sc.Head(id="unit", title="Unit", kind="text"),
+        sc.Head(id="before", title="Before"), sc.Head(id="after", title="After"), sc.Head(id="change", title="Change"),
+        sc.Head(id="percent", title="Percent", unit="%"),
+    ]  # fmt: skip
+    rows = [["Noise", "dB", 61.2, 61.4, 0.2, 0.33], ["Traffic", "{veh}/h", 61000.0, 30500.0, -30500.0, -50.0]]
+    shown = lay_out(sc.Figures(caption="c", columns=heads, rows=rows), "UTC").rows
+    assert [c.text for c in shown[0][2:5]] == ["61.2", "61.4", "0.2"]
+    assert [c.text for c in shown[1][2:5]] == ["61\u202f000", "30\u202f500", "−30\u202f500"]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6), st.floats(-1e6, 1e6))
+def test_different_figures_look_different(values, change):
+    values, change = [round(v, 3) for v in values], round(change, 3)
+    digits = apart_digits(values, [change])
+    assert len({write_number(v, digits) for v in values}) == len(set(values))
+    assert (float(write_number(abs(change), digits).replace("\u202f", "")) == 0) is (change == 0)
+
+
+def test_names_at_the_ends_of_lines_stay_in_the_plot():
+    series = [sc.Series(name=f"Run {i}", x=["1", "2"], y=[5.0 + i, 0.0]) for i in range(4)]
+    block = make_bars([], series=series, mark="line", x=sc.Axis(title="Hour"))
+    wide = draw(
+        block.model_copy(update={"series": [s.model_copy(update={"x": [1, 2]}) for s in series]})
+    ).pictures[0]
+    places = sorted(float(y) for y in re.findall(r'<text x="[\d.]+" y="([\d.]+)"[^>]*class="end"', str(wide)))
+    assert len(places) == 4
+    assert all(b - a >= 14.9 for a, b in itertools.pairwise(places))
+    assert places[-1] <= 304
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -313,6 +314,52 @@ def test_the_strongest_places_are_labelled_without_overlap(made):
     assert labels
     strongest = max(float(v) for v in made.streets()["flow"][:-1])
     assert any(text.endswith(f"{strongest:.0f}") for _, _, text in labels) or len(labels) >= 3
+
+
+def make_blocks(made, count=40):
+    """Areas that all change, half of them down, with long names, close together."""
+    table = made.buildings(count)
+    names = [f"Central railway station building {i}" for i in range(count)]
+    return table.with_columns(name=np.array(names, object), level=np.where(np.arange(count) % 2, 3.0, -5.0))
+
+
+@pytest.mark.parametrize(("wide", "width"), [(True, 510), (False, 350)])
+def test_labels_never_collide_and_are_not_cut(made, wide, width):
+    layer = made.layer(data="houses", geometry="polygon", field="level", unit="dB", scale=made.DIVERGING)
+    scale = sc.Scale(kind="diverging", breaks=[-1, 1], better="lower")
+    block = made.map(layers=[layer.model_copy(update={"scale": scale})])
+    tables = {"houses": make_blocks(made)}
+    picture = draw_map(block, made.bundle([block], tables=tables), Shared(), name="m", wide=wide)
+    boxes, texts = [], []
+    found = re.findall(
+        r'<text x="([\d.]+)%" y="([\d.]+)%" dy="([-\d.]+)" text-anchor="(\w+)" class="label( wide)?">(.*?)</text>',
+        str(picture.over),
+    )
+    for x, y, lift, anchor, _, body in found:
+        lines = [line for line in re.split(r"</?tspan[^>]*>", body) if line]
+        texts.append(" ".join(lines))
+        long = max(map(len, lines)) * 7.4
+        left = float(x) / 100 * width - {"start": 0, "middle": long / 2, "end": long}[anchor]
+        foot = float(y) / 100 * width * picture.height / picture.width + float(lift)
+        boxes.append((left, foot - 12, left + long, foot + 15 * (len(lines) - 1)))
+    assert len(boxes) >= 2
+    assert all(
+        a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        for a, b in itertools.combinations(boxes, 2)
+    )
+    assert all(left >= 0 and right <= width for left, _, right, _ in boxes)
+    assert not any("…" in text for text in texts)
+    assert {text.split()[-1][0] for text in texts} == {"+", "−"}, "increases and decreases alike"
+
+
+def test_the_legend_counts_what_the_places_are(made):
+    fields = [sc.DataField(name="edge", kind="text"), sc.DataField(name="geometry", kind="geometry")]
+    bundle = made.bundle([made.map(layers=[made.layer()])])
+    refs = [r.model_copy(update={"fields": fields}) for r in bundle.scene.data]
+    known = draw(made, made.map(layers=[made.layer()]), refs=refs)
+    assert known.legends[0].noun == "street sections"
+    assert "60 street sections, from" in str(known.svg)
+    assert draw(made).legends[0].noun == "places"
 
 
 def test_a_column_that_is_not_there_is_named(made):
