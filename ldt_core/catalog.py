@@ -12,8 +12,9 @@ import importlib
 import importlib.util
 import json
 import os
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,9 +42,16 @@ class Offer(NamedTuple):
 
     def describe(self) -> dict[str, Any]:
         """The component's whole manifest."""
-        text = Path(self.manifest).read_text(encoding="utf-8")
-        found = next(c for c in json.loads(text)["components"] if c["id"] == self.id)
-        return dict(found)
+        try:
+            content = json.loads(Path(self.manifest).read_text(encoding="utf-8"))
+            return dict(next(c for c in content["components"] if c["id"] == self.id))
+        except (OSError, ValueError, KeyError, TypeError, StopIteration) as exc:
+            raise PluginError(
+                f"the manifest of '{self.id}' cannot be read: {type(exc).__name__}: {exc}",
+                code="manifest differs from code",
+                where=self.manifest,
+                fix=f"reinstall {self.distribution}, or run `ldt manifest` in its folder if it is yours",
+            ) from exc
 
 
 class Command(NamedTuple):
@@ -96,8 +104,8 @@ def _known() -> dict[str, str]:
 
 def installed(*, refresh: bool = False) -> Catalog:
     """The catalog of this environment, from the index where nothing changed."""
-    folders = [p for p in dict.fromkeys(sys.path) if p and os.path.isdir(p)]  # noqa: PTH112 - start-up path
-    stamp = [[p, os.stat(p).st_mtime_ns] for p in folders]  # noqa: PTH116
+    found_at = {p: changed for p in sys.path if p and (changed := _changed(p)) is not None}
+    folders, stamp = list(found_at), [list(item) for item in found_at.items()]
     index = _index_file(folders)
     if not refresh and (found := _read_index(index, stamp)) is not None:
         return found
@@ -105,6 +113,15 @@ def installed(*, refresh: bool = False) -> Catalog:
     if not catalog.problems:  # what is mended must be seen at once
         _write_index(index, stamp, catalog, manifests)
     return catalog
+
+
+def _changed(folder: str) -> int | None:
+    """The time stamp of a folder on the path; None where it is none (absent, a zip)."""
+    try:
+        found = os.stat(folder)  # noqa: PTH116 - start-up path
+    except OSError:
+        return None
+    return found.st_mtime_ns if stat.S_ISDIR(found.st_mode) else None
 
 
 def _index_file(folders: list[str]) -> Path:
@@ -146,60 +163,106 @@ def _write_index(index: Path, stamp: list[list[Any]], catalog: Catalog, manifest
 
 def _scan(folders: list[str]) -> tuple[Catalog, dict[str, int]]:
     catalog, manifests = Catalog([], [], []), {}
-    for distribution, version, package in _entries(folders):
+    for distribution, version, package in _entries(folders, catalog.problems):
         path = _manifest_path(package)
         if path is None:
             catalog.problems.append(f"{distribution}: its package '{package}' has no component.json")
             continue
         try:
             changed = path.stat().st_mtime_ns
-            content = json.loads(path.read_text(encoding="utf-8"))
-            offers = [
-                Offer(c["id"], c["kind"], c["title"], distribution, version, package, str(path))
-                for c in content["components"]
-            ]
-            commands = [Command(c["name"], c["help"], c["target"], distribution) for c in content["commands"]]
+            offers, commands = _read_manifest(path, distribution, version, package)
         except (OSError, ValueError, KeyError, TypeError) as exc:
-            catalog.problems.append(f"{distribution}: {path.name} cannot be read ({exc!r})")
+            catalog.problems.append(
+                f"{distribution}: {path.name} cannot be read ({type(exc).__name__}: {exc})"
+            )
             continue
         manifests[str(path)] = changed
         catalog.offers.extend(offers)
         catalog.commands.extend(commands)
-    catalog.offers.sort(key=lambda o: (KINDS.index(o.kind) if o.kind in KINDS else 9, o.id, o.distribution))
-    catalog.commands.sort(key=lambda c: c.name)
+    catalog.offers.sort(key=lambda o: (KINDS.index(o.kind), o.id, o.distribution))
+    catalog.commands.sort(key=lambda c: (c.name, c.distribution))
     return catalog, manifests
 
 
-def _entries(folders: list[str]) -> Iterator[tuple[str, str, str]]:
+def _read_manifest(
+    path: Path, distribution: str, version: str, package: str
+) -> tuple[list[Offer], list[Command]]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    offers = [
+        Offer(_text(c, "id"), _text(c, "kind"), _text(c, "title"), distribution, version, package, str(path))
+        for c in content["components"]
+    ]
+    odd = [o.kind for o in offers if o.kind not in KINDS]
+    if odd:
+        raise ValueError(f"there is no kind '{odd[0]}', only {', '.join(KINDS)}")
+    commands = [
+        Command(_text(c, "name"), _text(c, "help"), _text(c, "target"), distribution)
+        for c in content["commands"]
+    ]
+    return offers, commands
+
+
+def _text(item: dict[str, Any], key: str) -> str:
+    value = item[key]
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is {value!r}, not a text")
+    return value
+
+
+def _entries(folders: list[str], problems: list[str]) -> Iterator[tuple[str, str, str]]:
     """(distribution, version, package) of every entry of the group; the first on the path wins."""
     seen: set[str] = set()
-    for folder in folders:
-        with os.scandir(folder) as items:
-            infos = sorted(i.path for i in items if i.name.endswith((".dist-info", ".egg-info")))
-        for info in infos:
-            try:
-                with open(os.path.join(info, "entry_points.txt"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
-                    text = stream.read()
-            except OSError:
-                continue
-            if f"[{GROUP}]" not in text:
-                continue
-            import configparser
+    for info in _infos(folders):
+        try:
+            with open(os.path.join(info, "entry_points.txt"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
+                text = stream.read()
+        except (OSError, ValueError):  # none, or not ours: ours is written in UTF-8
+            continue
+        if f"[{GROUP}]" not in text:
+            continue
+        import configparser
 
-            parser = configparser.ConfigParser(delimiters="=", strict=False, interpolation=None)
-            parser.optionxform = str  # type: ignore[assignment, method-assign]
+        parser = configparser.ConfigParser(delimiters="=", strict=False, interpolation=None)
+        parser.optionxform = str  # type: ignore[assignment, method-assign]
+        try:
             parser.read_string(text)
-            version = Path(info).name.rsplit(".", 1)[0].partition("-")[2]
-            for name, package in parser[GROUP].items():
-                if name not in seen:
-                    seen.add(name)
-                    yield name, version, package.strip()
+        except configparser.Error as exc:
+            problems.append(f"{info}: entry_points.txt cannot be read ({exc.message})")
+            continue
+        for name, package in parser[GROUP].items() if GROUP in parser else ():
+            if name not in seen:
+                seen.add(name)
+                yield name, _version(info), package.strip()
+
+
+def _infos(folders: list[str]) -> Iterator[str]:
+    for folder in folders:
+        try:
+            with os.scandir(folder) as items:
+                yield from sorted(i.path for i in items if i.name.endswith((".dist-info", ".egg-info")))
+        except OSError:  # gone, or not for us to read
+            continue
+
+
+def _version(info: str) -> str:
+    """The version that the metadata say; a folder's name holds it where they are absent."""
+    for name in ("METADATA", "PKG-INFO"):
+        try:
+            with open(os.path.join(info, name), encoding="utf-8", errors="replace") as stream:  # noqa: PTH118, PTH123
+                for line in stream:
+                    if line.startswith("Version:"):
+                        return line.partition(":")[2].strip()
+        except OSError:
+            continue
+    return Path(info).name.rsplit(".", 1)[0].partition("-")[2]
 
 
 def _manifest_path(package: str) -> Path | None:
+    if not package.isidentifier():  # finding "a.b" would import a
+        return None
     try:
         spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):
+    except Exception:  # finders are anybody's code
         return None
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -227,7 +290,7 @@ def load_package(package: str) -> dict[str, type[Component]]:
 
     try:
         module = importlib.import_module(package)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise PluginError(
             f"importing '{package}' failed: {type(exc).__name__}: {exc}",
             code="import failed",
@@ -245,10 +308,31 @@ def load_package(package: str) -> dict[str, type[Component]]:
             fix="hooks are: " + ", ".join(sorted(HOOKS.values())),
         ) from exc
     found: dict[str, type[Component]] = {}
-    for name in HOOKS.values():
-        for classes in getattr(manager.hook, name)():
-            found.update({c.id: c for c in classes})
+    for kind, name in HOOKS.items():
+        for component in _called(package, name, getattr(manager.hook, name)):
+            if getattr(component, "kind", None) != kind or not isinstance(
+                getattr(component, "id", None), str
+            ):
+                raise _odd(package, f"{name} returned {component!r}, which is no {kind} class with an id")
+            if found.setdefault(component.id, component) is not component:
+                raise _odd(package, f"two classes have the id '{component.id}'")
     return found
+
+
+def _called(package: str, name: str, hook: Callable[[], list[Any]]) -> list[Any]:
+    try:
+        return [component for classes in hook() for component in classes]
+    except (Exception, SystemExit) as exc:
+        raise _odd(package, f"{name} cannot be used: {type(exc).__name__}: {exc}") from exc
+
+
+def _odd(package: str, what: str) -> PluginError:
+    return PluginError(
+        what,
+        code="import failed",
+        where=package,
+        fix="a hook returns a list of classes; report this to its author",
+    )
 
 
 def load(offer: Offer) -> type[Component]:
@@ -263,9 +347,9 @@ def load(offer: Offer) -> type[Component]:
             fix=f"pip install --upgrade {offer.distribution} ldt-core",
         )
     found = load_package(offer.package).get(offer.id)
-    if found is None:
+    if found is None or found.kind != offer.kind:
         raise PluginError(
-            f"{offer.distribution} lists the component '{offer.id}', but its code offers no such class",
+            f"{offer.distribution} lists the {offer.kind} '{offer.id}', but its code offers no such class",
             code="manifest differs from code",
             fix="reinstall the package, or run `ldt manifest` in its folder if it is yours",
         )

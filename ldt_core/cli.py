@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 from . import __version__
 from .catalog import Command, installed
-from .errors import LdtError
+from .errors import LdtError, PluginError
 
 EPILOG = """exit codes: 0 done; 2 usage; 10 twin file, wiring or schedule; 11 plugin; 12 data; 13 run;
 14 store; 15 remote; 70 our own fault; 130 interrupted"""
@@ -51,7 +53,9 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
 
     check = add("check", "prove the wiring and the schedule of a twin; print the plan")
     _twin_argument(check)
-    check.add_argument("-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)")
+    check.add_argument(
+        "-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)"
+    )
     check.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     run = add("run", "run a twin's scenarios; what is in the store is not computed again")
@@ -84,12 +88,12 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
     completion = add("completion", "the completion script of a shell")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
 
-    worker = add("worker", "run task files, given one per line on standard input")
-    worker.set_defaults(hidden=True)
+    add("worker", "run task files, given one per line on standard input")
 
     for command in commands:
         if command.name not in sub.choices:
-            extra = sub.add_parser(command.name, help=command.help, add_help=False)
+            # argparse takes % for a place of its own
+            extra = sub.add_parser(command.name, help=command.help.replace("%", "%%"), add_help=False)
             extra.add_argument("rest", nargs=argparse.REMAINDER)
             extra.set_defaults(plugin=command)
     return parser
@@ -107,56 +111,90 @@ def _twin_argument(parser: argparse.ArgumentParser) -> None:
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=int, default=None, help="processes (default: the cores of this machine)"
+        "--workers", type=_count, default=None, help="processes (default: the cores of this machine)"
     )
-    parser.add_argument("--replicates", type=int, default=None, help="instead of the twin file's")
+    parser.add_argument("--replicates", type=_count, default=None, help="instead of the twin file's")
     parser.add_argument("--json", action="store_true", help="the run's record on standard output")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    words = [w for w in words if w != "--debug"]
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal lacks is no error
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        parser = build_parser(installed().commands)
+        commands = installed().commands
+        parser = build_parser(commands)
         chosen = commands_of(parser).get(words[0]) if words else None
         plugin = chosen.get_default("plugin") if chosen is not None else None
         if plugin is not None:
-            return _call(plugin, words[1:])
+            refuse_two_owners(plugin, commands)
+            return call_plugin(plugin, words[1:])
         options = parser.parse_args(words)
         if options.command is None:
             parser.print_help()
             return 2
         return _dispatch(options, parser)
-    except LdtError as exc:
-        if debug:
-            raise
-        print(f"ldt: {exc}", file=sys.stderr)
-        return exc.exit_code
-    except KeyboardInterrupt:
-        print("\nldt: interrupted; what was finished is in the store", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
-    except OSError as exc:
-        if debug:
-            raise
-        print(f"ldt: {exc.strerror}: {exc.filename or 'a file of the run'} [E7 not usable]", file=sys.stderr)
-        print("  -> free some space or mend the rights; what was finished is in the store", file=sys.stderr)
-        return 14
+    except KeyboardInterrupt:
+        print("\nldt: interrupted; what was finished is in the store", file=sys.stderr)
+        return 130
     except Exception as exc:
         if debug:
-            raise
-        print(f"ldt: our own fault: {type(exc).__name__}: {exc} (ldt --debug shows where)", file=sys.stderr)
-        return 70
+            traceback.print_exc()
+        text, code = _last_words(exc)
+        print("".join(c if c.isprintable() or c == "\n" else "?" for c in f"ldt: {text}"), file=sys.stderr)
+        return code
 
 
-def _call(command: Command, words: list[str]) -> int:
+def _last_words(exc: Exception) -> tuple[str, int]:
+    """What the user is told of an error, and the exit code."""
+    if isinstance(exc, LdtError):
+        return str(exc), exc.exit_code
+    if isinstance(exc, OSError) and exc.filename is not None:
+        return (
+            f"{exc.filename}: {exc.strerror} [E7 not usable]\n"
+            "  -> free some space or mend the rights; what was finished is in the store"
+        ), 14
+    return f"our own fault: {type(exc).__name__}: {exc} (ldt --debug shows where)", 70
+
+
+def refuse_two_owners(command: Command, commands: Sequence[Command]) -> None:
+    """Raise ``PluginError`` where several distributions bring a command of this name."""
+    owners = sorted({c.distribution for c in commands if c.name == command.name})
+    if len(owners) > 1:
+        raise PluginError(
+            f"the command '{command.name}' is brought by {' and '.join(owners)}",
+            code="two owners",
+            fix=f"uninstall one of them: pip uninstall {owners[-1]}",
+        )
+
+
+def call_plugin(command: Command, words: list[str]) -> int:
+    """Run a plugin's command. Raises ``PluginError`` where it cannot be imported."""
     import importlib
 
     module, _, name = command.target.partition(":")
-    return int(getattr(importlib.import_module(module), name)(words) or 0)
+    try:
+        target = getattr(importlib.import_module(module), name)
+    except (Exception, SystemExit) as exc:
+        raise PluginError(
+            f"the command '{command.name}' of {command.distribution} cannot be loaded: {type(exc).__name__}: {exc}",
+            code="import failed",
+            fix="reinstall the package, or report this to its author",
+        ) from exc
+    return int(target(words) or 0)
 
 
 def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -1,29 +1,26 @@
 """Scenarios times replicates as tasks: what is in the store is served, the rest goes to an engine.
 
-The run folder holds ``run.json`` (the truth), the twin file as it was, the task files, progress and
-logs. Every result is in the store as soon as its task is done, so nothing finished is ever lost.
+The run folder takes the task files, the progress and the logs. Every result is in the store as soon
+as its task is done, so nothing finished is ever lost.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
-from . import __version__
+from . import errors
 from .catalog import Catalog
 from .engines.local import Event, LocalEngine
 from .errors import LdtError, RunError, StoreError
-from .identity import licence, lock, package_digest
-from .store import Entry, Store, canonical
-from .tasks import input_entries, short, stage_fields
+from .store import Entry, Store
+from .tasks import short, stage_fields, upstream
 from .twin import Twin
 from .wiring import Plan, Stage, prove
 
@@ -36,7 +33,11 @@ class Watcher(Protocol):
 
 @dataclass
 class Work:
-    """One stage of one scenario in one replicate (0 where the stage is not replicated)."""
+    """One stage of one scenario in one replicate (0 where the stage is not replicated).
+
+    ``state``: waiting (for its inputs), ready, running, done or failed; stored: served from the store;
+    shared: the same as another work that is still to be computed.
+    """
 
     scenario: str
     plan: Plan
@@ -86,29 +87,37 @@ class Ensemble:
         self.twins = {s: twin.for_scenario(s) for s in self.scenarios}
         self.plans = {s: prove(self.twins[s], catalog, cache) for s in self.scenarios}
         self.works: dict[tuple[str, str, int], Work] = {}
+        self.entries: dict[str, Entry] = {}
+        self._owners: dict[str, list[Work]] = {}
+        self._stages: dict[tuple[str, str], Stage] = {}
         for scenario, plan in self.plans.items():
             for stage in plan.stages:
+                self._stages.update({(scenario, name): stage for name in stage.members})
                 for replicate in range(self.replicates if stage.replicated else 1):
                     work = Work(scenario, plan, stage, replicate)
                     self.works[scenario, stage.name, replicate] = work
-        self.entries: dict[str, Entry] = {}
-        self.owners: dict[str, list[Work]] = {}
 
     # -- what is known without computing -----------------------------------------------------
 
+    def work(self, scenario: str, component: str, replicate: int) -> Work:
+        """The work that computes a component of a scenario for this replicate."""
+        stage = self._stages[scenario, component]
+        return self.works[scenario, stage.name, replicate if stage.replicated else 0]
+
+    def works_of(self, scenario: str, stage: Stage) -> list[Work]:
+        """A stage's works, one per replicate, or the one that all replicates share."""
+        count = self.replicates if stage.replicated else 1
+        return [self.works[scenario, stage.name, r] for r in range(count)]
+
     def inputs_of(self, work: Work) -> dict[str, Entry] | None:
-        """The entries that a work reads, or None while one of them is not there."""
-        above: dict[str, Entry] = {}
-        for other in work.plan.stages:
-            for name in other.members:
-                replicate = work.replicate if other.replicated else 0
-                key = self.works[work.scenario, other.name, replicate].key
-                if key in self.entries:
-                    above[name] = self.entries[key]
-        try:
-            return input_entries(work.plan, work.stage, above)
-        except KeyError:
-            return None
+        """The entry of each outside port that a work reads, or None while one of them is not there."""
+        found: dict[str, Entry] = {}
+        for wire in upstream(work.plan, work.stage):
+            entry = self.entries.get(self.work(work.scenario, wire.source, work.replicate).key)
+            if entry is None:
+                return None
+            found[wire.origin] = entry
+        return found
 
     def settle(self) -> list[Work]:
         """Give a key to every work whose inputs are known; serve what is stored. Returns what must be computed."""
@@ -123,28 +132,25 @@ class Ensemble:
                 if inputs is None:
                     continue
                 moved = True
-                work.fields = stage_fields(
-                    self.twins[work.scenario],
-                    work.plan,
-                    work.stage,
-                    work.replicate,
-                    {ref: entry.digests[ref] for ref, entry in inputs.items()},
-                    self.nonce,
-                )
-                work.key = Store.key(work.fields)
-                if work.key in self.owners:
-                    self.owners[work.key].append(work)
-                    work.state = "shared" if work.key not in self.entries else "stored"
-                    continue
-                self.owners[work.key] = [work]
-                entry = self.store.find(work.key)
-                if entry is not None:
-                    self.entries[work.key] = entry
-                    work.state = "stored"
-                else:
-                    work.state = "ready"
+                self._key(work, inputs)
+                if work.state == "ready":
                     fresh.append(work)
         return fresh
+
+    def _key(self, work: Work, inputs: Mapping[str, Entry]) -> None:
+        digests = {ref: entry.digests[ref] for ref, entry in inputs.items()}
+        twin = self.twins[work.scenario]
+        work.fields = stage_fields(twin, work.plan, work.stage, work.replicate, digests, self.nonce)
+        work.key = Store.key(work.fields)
+        owners = self._owners.setdefault(work.key, [])
+        owners.append(work)
+        if len(owners) > 1:
+            work.state = "stored" if work.key in self.entries else "shared"
+        elif (entry := self.store.find(work.key)) is not None:
+            self.entries[work.key] = entry
+            work.state = "stored"
+        else:
+            work.state = "ready"
 
     def drop_damaged(self) -> int:
         """Take damaged entries out of the store and forget what is known. Returns how many there were."""
@@ -154,7 +160,7 @@ class Ensemble:
                 self.store.quarantine(key)
                 damaged += 1
         self.entries.clear()
-        self.owners.clear()
+        self._owners.clear()
         for work in self.works.values():
             work.key, work.state, work.share = "", "waiting", 0.0
         return damaged
@@ -162,21 +168,26 @@ class Ensemble:
     # -- running -----------------------------------------------------------------------------
 
     def run(self, folder: Path, workers: int, watch: Watcher) -> None:
-        """Compute what is missing. Raises the first error after the other tasks have come to their end."""
+        """Compute what is missing; other tasks come to their end when one fails.
+
+        Raises what failed: one error, or an ``ErrorList`` where there are several kinds.
+        """
         begun = time.monotonic()
-        fresh = self.settle()
+        self.settle()
         watch(self._progress(begun))
-        if not fresh:
+        ready = [w for w in self.works.values() if w.state == "ready"]
+        if not ready:
             return
-        (folder / "tasks").mkdir(parents=True, exist_ok=True)
+        (folder / "tasks").mkdir(exist_ok=True)
         (folder / "logs").mkdir(exist_ok=True)
-        engine = LocalEngine(max(1, min(workers, self._width())), folder / "logs")
+        width = sum(w.state in ("ready", "waiting") for w in self.works.values())
+        engine = LocalEngine(max(1, min(workers, width)), folder / "logs")
         pending: dict[str, Work] = {}
         failures: list[tuple[Work, LdtError]] = []
         clean = False
         try:
             with (folder / "progress.jsonl").open("a", encoding="utf-8") as journal:
-                self._submit(fresh, engine, folder, pending)
+                self._submit(ready, engine, folder, pending)
                 for event in engine.results():
                     if event.kind != "tick":
                         self._note(event, pending, failures, journal)
@@ -188,14 +199,7 @@ class Ensemble:
             clean = True
         finally:
             engine.close(kill=not clean)
-        if failures:
-            work, error = failures[0]
-            error.where = f"{error.where} ({work.name})" if error.where else work.name
-            raise error
-
-    def _width(self) -> int:
-        """How many tasks can run at once at most."""
-        return max(1, len([w for w in self.works.values() if w.state in ("ready", "waiting")]))
+        _raise_failures(failures)
 
     def _submit(
         self, works: Sequence[Work], engine: LocalEngine, folder: Path, pending: dict[str, Work]
@@ -226,32 +230,34 @@ class Ensemble:
         event: Event,
         pending: dict[str, Work],
         failures: list[tuple[Work, LdtError]],
-        journal: Any,
+        journal: TextIO,
     ) -> None:
+        """Take over what became of a task, and write it down."""
         work = pending[event.task]
-        line = {"at": _timestamp(), "task": event.task, "event": event.kind, **event.payload}
-        journal.write(json.dumps(line, ensure_ascii=False) + "\n")
+        line = {"at": timestamp(), "task": event.task, "event": event.kind, **event.payload}
+        journal.write(json.dumps(line) + "\n")
         journal.flush()
         if event.kind == "started":
             work.state = "running"
         elif event.kind == "progress":
-            work.share = event.payload["share"]
+            work.share = max(work.share, event.payload["share"])
         elif event.kind == "killed":
-            work.state, work.share = "ready", 0.0
+            work.share = 0.0
         elif event.kind == "done":
-            entry = self.store.find(work.key)
             del pending[event.task]
+            entry = self.store.find(work.key)
             if entry is None:
+                work.state = "failed"
                 failures.append((work, StoreError("its result is not in the store", code="entry damaged")))
                 return
             self.entries[work.key] = entry
             work.timing = {k: v for k, v in event.payload.items() if k != "key"}
-            for other in self.owners[work.key]:
+            for other in self._owners[work.key]:
                 other.state = "done" if other is work else "stored"
         elif event.kind in ("failed", "lost"):
             del pending[event.task]
             work.state = "failed"
-            failures.append((work, _error(event)))
+            failures.extend((work, error) for error in _errors(event))
 
     def _progress(self, begun: float) -> Progress:
         works = [w for w in self.works.values() if w.state != "shared"]
@@ -259,191 +265,51 @@ class Ensemble:
         done = [w for w in works if w.state == "done"]
         active = [w for w in works if w.state == "running"]
         # Tasks of one stage cost about the same; those not yet seen count as the mean of the seen.
-        cost: dict[str, float] = {}
-        for work in done:
-            cost[work.stage.name] = work.timing.get("seconds", 1.0)
+        cost = {w.stage.name: w.timing.get("seconds", 1.0) for w in done}
         typical = sum(cost.values()) / len(cost) if cost else 1.0
-        todo = [w for w in works if w.state != "stored"]
-        whole = sum(cost.get(w.stage.name, typical) for w in todo)
-        finished = sum(
-            cost.get(w.stage.name, typical)
-            * (1.0 if w.state == "done" else w.share if w.state == "running" else 0)
-            for w in todo
-        )
+        todo = [(w, cost.get(w.stage.name, typical)) for w in works if w.state != "stored"]
+        whole = sum(c for _, c in todo)
+        parts = {"done": 1.0, "failed": 1.0}
+        finished = sum(c * (w.share if w.state == "running" else parts.get(w.state, 0.0)) for w, c in todo)
         share = finished / whole if whole else 1.0
         elapsed = time.monotonic() - begun
         left = elapsed * (1 - share) / share if share > 0.03 else None
         return Progress(len(works), stored, len(done), tuple(w.name for w in active), share, elapsed, left)
 
 
-def _error(event: Event) -> LdtError:
-    from . import errors
-
-    if event.kind == "lost":
-        words = event.payload["last_words"]
-        return RunError(
-            f"its worker was {event.payload['how']}, {event.payload['of']} times. Last words: {words or 'none'}",
+def _errors(event: Event) -> list[LdtError]:
+    """What an engine says of a failed or lost task, as errors again."""
+    if event.kind == "failed":
+        return [_error(dict(found)) for found in event.payload["errors"]]
+    how, words = event.payload["how"], event.payload["last_words"]
+    killed = "SIGKILL" in how
+    return [
+        RunError(
+            f"its worker {how}, {event.payload['of']} times. Last words: {words or 'none'}",
             code="killed",
-            fix="if memory ran out, run with fewer workers: --workers 1",
+            fix="if memory ran out, run with fewer workers: --workers 1"
+            if killed
+            else "report this to the component's author; logs/ in the run's folder holds what it said",
         )
-    found = event.payload["error"]
-    for kind in _kinds(errors.LdtError):
-        if kind.group == found["group"] and kind.__name__ != "ErrorList":
-            return kind(
-                found["what"], code=found["code"], where=found.get("where", ""), fix=found.get("fix", "")
-            )
-    return LdtError(found["what"], code=found["code"], where=found.get("where", ""))
+    ]
 
 
-def _kinds(kind: type[LdtError]) -> list[type[LdtError]]:
-    return [k for sub in kind.__subclasses__() for k in (sub, *_kinds(sub))]
+def _error(found: dict[str, Any]) -> LdtError:
+    kind = getattr(errors, found.pop("class"), LdtError)
+    error: LdtError = kind(found.pop("what"), **found)
+    return error
 
 
-# -- the run folder -------------------------------------------------------------------------
+def _raise_failures(failures: Sequence[tuple[Work, LdtError]]) -> None:
+    """Every kind of failure once, with the first work that had it."""
+    found: dict[tuple[str, str], LdtError] = {}
+    for work, error in failures:
+        if (error.code, error.what) not in found:
+            error.where = f"{error.where} ({work.name})" if error.where else work.name
+            found[error.code, error.what] = error
+    errors.raise_all(list(found.values()))
 
 
-def _timestamp() -> str:
+def timestamp() -> str:
+    """Now, in UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def make_run_folder(twin: Twin, scenarios: Sequence[str], runs: Path) -> Path:
-    """``<time>-<digest8>`` with the twin file as it is now."""
-    text = twin.path.read_bytes()
-    digest = short(text.decode("utf-8", "replace") + "\0".join(scenarios))
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    for attempt in range(1000):
-        folder = runs / (f"{stamp}-{digest}" + (f"-{attempt}" if attempt else ""))
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as exc:
-            raise StoreError(
-                f"the run folder cannot be made: {exc.strerror}",
-                code="no space" if exc.errno == 28 else "not writable",
-                where=str(runs),
-                fix="free some space, or copy the twin to a folder that you may write",
-            ) from exc
-        shutil.copyfile(twin.path, folder / "twin.yaml")
-        return folder
-    raise StoreError("a thousand runs in one second", code="not writable", where=str(runs))
-
-
-def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """``run.json``, written beside and renamed, so that a reader sees a whole file always."""
-    fresh = folder / f".run.json.{os.getpid()}"
-    with fresh.open("w", encoding="utf-8") as stream:
-        json.dump(record, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    fresh.replace(folder / "run.json")
-
-
-def describe_run(ensemble: Ensemble, folder: Path, status: str, seconds: float) -> dict[str, Any]:
-    """The record of a run apart from its KPIs: who, what, with which code, from which entries."""
-    twin = ensemble.twin
-    nodes = {n.name: n for plan in ensemble.plans.values() for n in plan.nodes.values()}
-    return {
-        "record": 1,
-        "run": folder.name,
-        "status": status,
-        "created": _timestamp(),
-        "seconds": round(seconds, 3),
-        "ldt": __version__,
-        "twin": {
-            "id": twin.id,
-            "title": twin.title,
-            "file": twin.path.name,
-            "crs": twin.crs,
-            "bbox": list(twin.bbox) if twin.bbox else None,
-            "goal": twin.purpose.goal,
-            "owner": twin.purpose.owner,
-            "start": str(twin.period.start) + "Z",
-            "end": str(twin.period.end) + "Z",
-            "zone": twin.period.zone,
-        },
-        "seed": twin.run.seed,
-        "replicates": ensemble.replicates,
-        "baseline": ensemble.scenarios[0],
-        "components": {
-            name: {
-                "use": node.offer.id,
-                "title": node.offer.title,
-                "distribution": node.offer.distribution,
-                "version": node.offer.version,
-                "licence": licence(node.offer.distribution),
-                "code": package_digest(node.offer.package),
-                "lock": dict(lock(node.offer.distribution)),
-            }
-            for name, node in sorted(nodes.items())
-        },
-        "scenarios": {
-            s: {
-                "title": twin.scenarios[s].title or s,
-                "description": twin.scenarios[s].description,
-                "stages": _stages(ensemble, s),
-                "flags": _flags(ensemble, s),
-                "notes": list(ensemble.plans[s].notes),
-            }
-            for s in ensemble.scenarios
-        },
-        "not_reproducible": _not_reproducible(ensemble),
-        "tasks": [
-            {
-                "scenario": w.scenario,
-                "stage": w.stage.name,
-                "replicate": w.replicate,
-                "state": w.state,
-                **w.timing,
-            }
-            for w in ensemble.works.values()
-        ],
-    }
-
-
-def _stages(ensemble: Ensemble, scenario: str) -> dict[str, list[str]]:
-    """The store key of every stage by replicate."""
-    return {
-        stage.name: [
-            ensemble.works[scenario, stage.name, r].key
-            for r in range(ensemble.replicates if stage.replicated else 1)
-        ]
-        for stage in ensemble.plans[scenario].stages
-    }
-
-
-def _flags(ensemble: Ensemble, scenario: str) -> list[dict[str, Any]]:
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for (name, _, _), work in ensemble.works.items():
-        entry = ensemble.entries.get(work.key)
-        if name != scenario or entry is None:
-            continue
-        for component, flags in entry.meta.get("flags", {}).items():
-            for flag, value, unit, text in flags:
-                item = found.setdefault(
-                    (component, flag),
-                    {"component": component, "name": flag, "unit": unit, "text": text, "values": []},
-                )
-                if item["values"] and value > max(item["values"]):
-                    item["text"] = text  # a text may hold its figure: the highest one speaks for all
-                item["values"].append(value)
-    return list(found.values())
-
-
-def _not_reproducible(ensemble: Ensemble) -> list[str]:
-    return sorted(
-        {
-            m["name"]
-            for w in ensemble.works.values()
-            for m in w.fields.get("members", ())
-            if m.get("version") == ensemble.nonce
-        }
-    )
-
-
-def definition_digest(definition: Mapping[str, Any]) -> str:
-    return short(canonical(definition).decode())
-
-
-Reader = Callable[[str, int], Entry | None]

@@ -19,7 +19,6 @@ STAGE_CODE = (
     "resample",
     "runner",
     "tables",
-    "tasks",
     "units",
     "wires",
 )
@@ -78,7 +77,8 @@ def licence(distribution: str) -> str:
         meta = importlib.metadata.metadata(distribution)
     except importlib.metadata.PackageNotFoundError:
         return ""
-    return meta["License-Expression"] if "License-Expression" in meta else ""
+    # Some versions of importlib.metadata type no get
+    return meta["License-Expression"] if "License-Expression" in meta else ""  # noqa: SIM401
 
 
 @cache

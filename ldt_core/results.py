@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from .ensemble import Ensemble, definition_digest
+from .ensemble import Ensemble
 from .identity import core_digest
 from .kpi import Change, change, evaluate, result_unit
-from .store import Entry
+from .store import Entry, canonical
 from .tables import GridPort, Port, Recording
+from .tasks import short
 from .twin import KpiDefinition, Ref, Twin
 from .wanted import attribute_port, value_column
 from .wiring import Plan
@@ -26,10 +27,7 @@ class Recordings:
         self._read: dict[tuple[str, str], Recording] = {}
 
     def entry(self, scenario: str, component: str, replicate: int) -> Entry:
-        plan = self.ensemble.plans[scenario]
-        stage = next(s for s in plan.stages if component in s.members)
-        work = self.ensemble.works[scenario, stage.name, replicate if stage.replicated else 0]
-        return self.ensemble.entries[work.key]
+        return self.ensemble.entries[self.ensemble.work(scenario, component, replicate).key]
 
     def get(self, scenario: str, ref: Ref, replicate: int) -> Recording:
         entry = self.entry(scenario, ref.component, replicate)
@@ -48,7 +46,7 @@ def judge(ensemble: Ensemble) -> dict[str, Any]:
 
 def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefinition) -> dict[str, Any]:
     definition = describe_kpi(id, kpi, _own_unit(ensemble, kpi))
-    digest = definition_digest(definition)
+    digest = short(canonical(definition).decode())
     values: dict[str, list[float | None]] = {}
     inputs: dict[str, list[str]] = {}
     for scenario in ensemble.scenarios:
@@ -65,7 +63,9 @@ def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefi
     )
     base = values[ensemble.scenarios[0]]
     changes = {
-        s: _plain(found) for s in ensemble.scenarios[1:] if (found := change(values[s], base, chance=chance)) is not None
+        s: _plain(found)
+        for s in ensemble.scenarios[1:]
+        if (found := change(values[s], base, chance=chance)) is not None
     }
     return {
         **definition,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalog import installed
-from .ensemble import Ensemble, Watcher, describe_run, make_run_folder, write_record
-from .errors import LdtError, NotFound, StoreError, TwinFileError, nearest
+from .ensemble import Ensemble, Watcher
+from .errors import ErrorList, LdtError, NotFound, StoreError, TwinFileError, nearest
+from .record import describe_run, make_run_folder, read_record, refuse_unwritable, write_record
 from .results import judge
 from .store import Store
 from .twin import Twin
@@ -32,10 +33,12 @@ class OpenRun:
 
 
 def store_of(twin_folder: Path) -> tuple[Store, Path]:
-    """The twin's store and its components' cache: ``.ldt`` beside the twin file, or ``LDT_STORE``."""
+    """The twin's store and its components' cache: ``.ldt`` beside the twin file, or all in ``LDT_STORE``."""
     named = os.environ.get("LDT_STORE")
-    root = Path(named) if named else twin_folder / ".ldt" / "store"
-    return Store(root), root.parent / "cache"
+    if named:
+        root = Path(named).expanduser().absolute()
+        return Store(root), root / "cache"
+    return Store(twin_folder / ".ldt" / "store"), twin_folder / ".ldt" / "cache"
 
 
 def chosen_scenarios(twin: Twin, names: Sequence[str] | None) -> list[str]:
@@ -64,98 +67,114 @@ def prepare(path: Path | str, names: Sequence[str] | None = None, replicates: in
 
 def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
     """Run an ensemble and write its record, whatever the end: finished, failed or interrupted."""
-    twin = ensemble.twin
-    folder = make_run_folder(twin, ensemble.scenarios, twin.folder / "runs")
+    ensemble.settle()
+    if any(work.state != "stored" for work in ensemble.works.values()):
+        for place in (ensemble.store.root, ensemble.cache):
+            refuse_unwritable(place)
+    folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
     begun = time.monotonic()
-    status = "interrupted"
-    error: LdtError | None = None
+    write_record(folder, {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}})
+    status, error = "interrupted", None
+    kpis: dict[str, Any] = {}
     try:
-        try:
-            ensemble.run(folder, workers, watch)
-            kpis = judge(ensemble)
-        except StoreError as exc:
-            # A damaged entry is as good as none: take it out and compute it anew, once.
-            if exc.code != "entry damaged" or not ensemble.drop_damaged():
-                raise
-            ensemble.run(folder, workers, watch)
-            kpis = judge(ensemble)
+        kpis = _compute(ensemble, folder, workers, watch)
         status = "finished"
-    except LdtError as exc:
+    except Exception as exc:
         status, error = "failed", exc
         raise
     finally:
-        record = describe_run(ensemble, folder, status, time.monotonic() - begun)
-        record["kpis"] = kpis if status == "finished" else {}
-        if error is not None:
+        record = describe_run(ensemble, folder, status, time.monotonic() - begun) | {"kpis": kpis}
+        if isinstance(error, LdtError):
             record["error"] = error.as_dict()
-        write_record(folder, record)
+        # What went wrong first is what the user must hear.
+        with nullcontext() if status == "finished" else suppress(StoreError):
+            write_record(folder, record)
     return OpenRun(folder, record, ensemble)
 
 
+def _compute(ensemble: Ensemble, folder: Path, workers: int, watch: Watcher) -> dict[str, Any]:
+    """All works and the KPIs. A damaged entry is as good as none: it is taken out and computed anew, once."""
+    try:
+        ensemble.run(folder, workers, watch)
+        return judge(ensemble)
+    except LdtError as exc:
+        found = exc.errors if isinstance(exc, ErrorList) else [exc]
+        if not any(e.code == "entry damaged" for e in found) or not ensemble.drop_damaged():
+            raise
+    ensemble.run(folder, workers, watch)
+    return judge(ensemble)
+
+
 def find_run(text: str, start: Path | None = None) -> Path:
-    """A run's folder: a path, a twin's folder (its last finished run), or ``last``."""
+    """A run's folder: a path, a twin's file or folder (its last finished run), or ``last``."""
     here = start or Path()
-    path = Path(text)
+    path = here / text
     if (path / "run.json").is_file():
         return path
-    twin_folder = here if text == "last" else (path.parent if path.is_file() else path)
-    finished = finished_runs(twin_folder)
+    if path.name == "run.json" and path.is_file():
+        return path.parent
+    if text == "last":
+        folder, file = here, None
+    else:
+        folder, file = (path.parent, path.name) if path.is_file() else (path, None)
+    if not folder.is_dir():
+        raise NotFound(
+            f"there is no '{text}'",
+            code="no run",
+            fix="name a run's folder, a twin file or its folder, or last",
+        )
+    finished = finished_runs(folder, file)
     if not finished:
         raise NotFound(
-            f"'{text}' is no run, and there is no finished run in {twin_folder / 'runs'}",
+            f"'{text}' is no run, and there is no finished run in {folder / 'runs'}",
             code="no run",
             fix="run the twin first: ldt run",
         )
     return finished[-1]
 
 
-def finished_runs(twin_folder: Path) -> list[Path]:
+def finished_runs(twin_folder: Path, file: str | None = None) -> list[Path]:
+    """The finished runs beside a twin, oldest first; with ``file`` those of this twin file alone."""
     found = []
-    for record in (twin_folder / "runs").glob("*/run.json"):
-        try:
-            content = json.loads(record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if content.get("status") == "finished":
-            found.append((content["created"], record.parent))
+    for path in (twin_folder / "runs").glob("*/run.json"):
+        with suppress(StoreError):  # torn, foreign or of another version: none that could be opened
+            record = read_record(path.parent)
+            if record["status"] == "finished" and file in (None, record["twin"]["file"]):
+                found.append((record["created"], path.parent))
     return [folder for _, folder in sorted(found)]
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    try:
-        content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except ValueError as exc:
-        raise StoreError(f"run.json is no JSON: {exc}", code="entry damaged", where=str(folder)) from exc
-    if not isinstance(content, dict) or content.get("record") != 1:
-        raise StoreError(
-            "run.json is of another version",
-            code="entry damaged",
-            where=str(folder),
-            fix="run the twin again",
-        )
-    return content
+def home_of(folder: Path, record: Mapping[str, Any]) -> Path:
+    """The folder of the twin that a run belongs to, where ``runs`` or the run may be a link."""
+    places = [folder.absolute().parent.parent, folder.resolve().parent.parent]
+    return next((p for p in places if (p / record["twin"]["file"]).is_file()), places[0])
 
 
 def open_run(folder: Path) -> OpenRun:
     """A finished run with its results, from the twin file as it was and the keys in its record."""
     record = read_record(folder)
     if record["status"] != "finished":
-        raise NotFound(
-            f"the run {folder.name} is {record['status']}",
-            code="no run",
-            fix="run again; what was done is kept",
-        )
-    home = folder.resolve().parent.parent
+        said = {"running": "is still running, or was killed"}.get(record["status"], f"is {record['status']}")
+        raise NotFound(f"the run {folder.name} {said}", code="no run", fix="run again; what was done is kept")
+    home = home_of(folder, record)
     twin = load_twin(folder / "twin.yaml", folder=home)
     store, cache = store_of(home)
     scenarios = list(record["scenarios"])
     ensemble = Ensemble(twin, scenarios, installed(), store, cache, replicates=record["replicates"])
     for (scenario, stage, replicate), work in ensemble.works.items():
-        work.key = record["scenarios"][scenario]["stages"][stage][replicate]
+        try:
+            work.key = record["scenarios"][scenario]["stages"][stage][replicate]
+        except (KeyError, IndexError):
+            raise StoreError(
+                f"the run knows nothing of {work.name}: it was made with other versions of the components",
+                code="store version",
+                where=str(folder),
+                fix="run the twin again, or install the versions that its run.json names",
+            ) from None
         entry = store.find(work.key)
         if entry is None:
             raise StoreError(
-                f"the result of {work.name} is no longer in the store",
+                f"the result of {work.name} is no longer in the store {store.root}",
                 code="entry damaged",
                 where=str(folder),
                 fix="run the twin again; what is still stored is not computed again",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from .catalog import installed
-from .errors import DataError
-from .identity import core_digest, lock_digest, package_digest
-from .interfaces import CONTRACT, Context, DataSource, File, Query, file_digest
-from .runner import Member, Setting, Wire, run_stage
-from .store import Entry, Store
-from .tables import Recording
+from .errors import DataError, PluginError, RunError
+from .identity import core_digest, digest_package, lock_digest, package_digest
+from .interfaces import CONTRACT, Context, DataSource, File, Flag, Query, file_digest
+from .runner import Member, Setting, Wire, guarded, run_stage
+from .store import Store
+from .tables import Recording, port_as_dict
 from .twin import Twin, load_twin
 from .wiring import Node, Plan, Stage, canonical, prove
 
@@ -30,24 +31,26 @@ def _digest_of(path: str, changed: int, size: int) -> str:
 
 
 def content_digest(path: Path) -> str:
-    """A file's digest, remembered while its size and time stamp stay the same."""
+    """A file's digest, remembered while its size and time stamp stay the same; a folder's is always made."""
+    stat = path.stat()
+    return file_digest(path) if path.is_dir() else _digest_of(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+def _digests(file: File) -> list[str]:
     try:
-        stat = path.stat()
+        return [content_digest(path) for path in file.files()]
     except OSError as exc:
         raise DataError(
-            f"{path} cannot be read: {exc.strerror}",
+            f"{exc.filename or file.path} cannot be read: {exc.strerror or exc}",
             code="unavailable",
             fix="check the path; relative paths start at the twin file",
         ) from exc
-    if path.is_dir():
-        return file_digest(path)
-    return _digest_of(str(path), stat.st_mtime_ns, stat.st_size)
 
 
 def canonical_params(value: Any) -> Any:
     """Parameters as JSON for a key: files by content, secrets left out."""
     if isinstance(value, File):
-        return {"file": [content_digest(path) for path in value.files()]}
+        return {"file": _digests(value)}
     if isinstance(value, SecretStr):
         return None
     if isinstance(value, BaseModel):
@@ -90,6 +93,7 @@ def stage_fields(
             "lock": lock_digest(node.offer.distribution),
             "params": canonical_params(node.params),
             "step": node.step,
+            "outputs": {n: port_as_dict(p) for n, p in node.outputs.items()},
         }
         if node.component.stochastic:
             member["seed"] = node.seed(twin.run.seed, replicate)
@@ -129,23 +133,23 @@ def _plain(value: Any) -> Any:
 
 
 def source_version(twin: Twin, node: Node) -> str | None:
-    """What stands for a source's data in a key: its files, else what it says, else None."""
-    if any(isinstance(v, File) for v in _values(node.params)):
-        return "files"
-    component = node.component(node.params, Context(start=twin.period.start, crs=twin.crs, bbox=twin.bbox))
-    assert isinstance(component, DataSource)
-    said = component.version(Query(outputs=tuple(node.outputs), bbox=twin.bbox))
+    """What stands for a source's data in a key: what it says, else that its files do, else None."""
+    if node.component.version is DataSource.version:  # type: ignore[attr-defined]
+        return "files" if _has_file(node.params) else None
+    context = Context(start=twin.period.start, crs=twin.crs, bbox=twin.bbox)
+    query = Query(outputs=tuple(node.outputs), bbox=twin.bbox)
+    said = guarded(node.name, "version", lambda: node.component(node.params, context).version(query))  # type: ignore[attr-defined]
     return None if said is None else f"version {said}"
 
 
-def _values(value: Any) -> list[Any]:
+def _has_file(value: Any) -> bool:
     if isinstance(value, BaseModel):
-        return [x for n in type(value).model_fields for x in _values(getattr(value, n))]
-    if isinstance(value, Mapping):
-        return [x for v in value.values() for x in _values(v)]
-    if isinstance(value, (list, tuple)):
-        return [x for v in value for x in _values(v)]
-    return [value]
+        value = [getattr(value, n) for n in type(value).model_fields]
+    elif isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return isinstance(value, File)
+    return any(_has_file(v) for v in value)
 
 
 # -- in the worker --------------------------------------------------------------------------
@@ -158,51 +162,46 @@ def _planned(path: str, folder: str, scenario: str, cache: str) -> tuple[Twin, P
 
 
 def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
-    """Run a task and put its result into the store. Returns the entry's key."""
+    """Run a task and put its result into the store. Returns the entry's key.
+
+    Raises whatever the stage raises, and ``PluginError`` or ``DataError`` (changed while reading) where
+    code or files are not those, before or after, that the task's key was made from.
+    """
+    store = Store(Path(task["store"]))
+    if store.find(task["key"]) is not None:  # another run was first, or the worker died after its work
+        return {"key": task["key"]}
+    members = task["fields"]["members"]
+    _refuse_changed_code(members)
     twin, plan = _planned(task["twin"], task["folder"], task["scenario"], task["cache"])
     stage = next(s for s in plan.stages if s.name == task["stage"])
-    store = Store(Path(task["store"]))
+    _refuse_changed_files(plan, members)
     inputs = {ref: _recording(store, key, ref) for ref, key in task["inputs"].items()}
-    members = [
-        Member(
-            n.name,
-            n.component,
-            n.params,
-            n.inputs,
-            n.outputs,
-            n.step,
-            n.seed(twin.run.seed, task["replicate"]),
-        )
-        for n in (plan.nodes[name] for name in stage.members)
-    ]
     scratch = Path(tempfile.mkdtemp(prefix="ldt-"))
-    setting = Setting(twin.period.start, twin.duration, twin.crs, twin.bbox, scratch, Path(task["cache"]))
-    before = _file_digests(plan, stage)
     try:
         outcome = run_stage(
-            members,
+            [_member(plan.nodes[name], twin, task["replicate"]) for name in stage.members],
             plan.wires_into(stage.members),
             inputs,
             local_record(plan, stage),
-            setting,
+            Setting(twin.period.start, twin.duration, twin.crs, twin.bbox, scratch, Path(task["cache"])),
             progress=progress,
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if _file_digests(plan, stage) != before:
-        raise DataError(
-            f"a file of '{stage.name}' changed while it was read",
-            code="changed while reading",
-            where=stage.name,
-            fix="run again when the file is at rest",
-        )
+    _refuse_changed_code(members)
+    _refuse_changed_files(plan, members)
     meta = {
         "fields": task["fields"],
-        "flags": {c: [list(f) for f in flags] for c, flags in outcome.flags.items()},
-        "notes": outcome.notes,
+        "flags": {c: [_plain_flag(c, f) for f in flags] for c, flags in outcome.flags.items()},
+        "notes": {n: v if math.isfinite(v) else None for n, v in outcome.notes.items()},
     }
     entry = store.put(task["key"], outcome.recordings, meta, owner=stage.name)
     return {"key": entry.key}
+
+
+def _member(node: Node, twin: Twin, replicate: int) -> Member:
+    seed = node.seed(twin.run.seed, replicate)
+    return Member(node.name, node.component, node.params, node.inputs, node.outputs, node.step, seed)
 
 
 def _recording(store: Store, key: str, ref: str) -> Recording:
@@ -212,20 +211,43 @@ def _recording(store: Store, key: str, ref: str) -> Recording:
     return entry.recording(ref)
 
 
-def _file_digests(plan: Plan, stage: Stage) -> list[str]:
-    return [
-        content_digest(path)
-        for name in stage.members
-        for v in _values(plan.nodes[name].params)
-        if isinstance(v, File)
-        for path in v.files()
-    ]
+def _refuse_changed_code(members: Sequence[Mapping[str, Any]]) -> None:
+    """Before and after the work: what is imported late may be of another day than the rest."""
+    catalog = installed()
+    for member in members:
+        offer = catalog.find(member["component"])
+        if digest_package(offer.package) != member["code"]:
+            raise PluginError(
+                f"the code of {offer.distribution} changed while the run went on",
+                code="changed while reading",
+                where=member["name"],
+                fix="run again; what was finished is kept",
+            )
 
 
-def input_entries(plan: Plan, stage: Stage, entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """The store entry of each outside port that the stage reads."""
-    return {w.origin: entries[w.source] for w in upstream(plan, stage)}
+def _refuse_changed_files(plan: Plan, members: Sequence[Mapping[str, Any]]) -> None:
+    for member in members:
+        if canonical(canonical_params(plan.nodes[member["name"]].params)) != canonical(member["params"]):
+            raise DataError(
+                f"a file of '{member['name']}' changed while it was read",
+                code="changed while reading",
+                where=member["name"],
+                fix="run again when the file is at rest",
+            )
+
+
+def _plain_flag(component: str, flag: Flag) -> list[Any]:
+    """A flag as the store keeps it. Raises ``RunError`` where its value is no number."""
+    if not math.isfinite(flag.value):
+        raise RunError(
+            f"the flag '{flag.name}' has the value {flag.value}",
+            code="contract broken",
+            where=component,
+            fix="report this to the component's author: a flag counts, so its value is a finite number",
+        )
+    text = str(flag.text)
+    return [str(flag.name), flag.value, str(flag.unit), text if len(text) <= 500 else f"{text[:500]} ..."]
 
 
 def short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]

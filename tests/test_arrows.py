@@ -112,6 +112,7 @@ ORDER = [
     "tasks",
     "engines",
     "ensemble",
+    "record",
     "results",
     "views",
     "runs",

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..catalog import installed
+from .output import print_json
 
 
 def list_components(options: argparse.Namespace) -> int:
     catalog = installed()
     offers = [o for o in catalog.offers if options.kind in (None, o.kind)]
     if options.json:
-        print(
-            json.dumps([{k: v for k, v in o._asdict().items() if k != "manifest"} for o in offers], indent=1)
-        )
+        print_json([{k: v for k, v in o._asdict().items() if k != "manifest"} for o in offers])
         return 0
     for problem in catalog.problems:
         print(f"ldt: {problem}", file=sys.stderr)
@@ -34,7 +33,7 @@ def show_component(options: argparse.Namespace) -> int:
     offer = installed().find(options.id)
     manifest = offer.describe()
     if options.json:
-        print(json.dumps(manifest, indent=1, ensure_ascii=False))
+        print_json(manifest)
         return 0
     print(f"{manifest['id']} ({manifest['kind']}) from {offer.distribution} {offer.version}")
     print(f"  {manifest['title']}\n")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,19 @@ from ..ensemble import Ensemble, Progress
 from ..errors import PluginError, StoreError, Unsupported
 from ..interfaces import format_duration
 from ..kpi import change
+from ..record import read_record
 from ..results import judged_kpis
-from ..runs import OpenRun, chosen_scenarios, execute, find_run, load_twin, prepare, read_record, store_of
+from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare, store_of
+from .output import components_apart, print_json
 
 
 def check(options: argparse.Namespace) -> int:
     """Prove all scenarios; print the plan, or all that is wrong."""
-    ensemble = prepare(options.twin, options.scenario)
-    ensemble.settle()
+    with components_apart():
+        ensemble = prepare(options.twin, options.scenario)
+        ensemble.settle()
     if options.json:
-        print(json.dumps(plan_as_dict(ensemble), indent=1, ensure_ascii=False))
+        print_json(plan_as_dict(ensemble))
         return 0
     print_plan(ensemble)
     return 0
@@ -46,10 +50,7 @@ def plan_as_dict(ensemble: Ensemble) -> dict[str, Any]:
                         "step": [plan.nodes[n].step for n in stage.members],
                         "replicated": stage.replicated,
                         "seeds": _seeds(ensemble, s, stage.members),
-                        "states": [
-                            ensemble.works[s, stage.name, r].state
-                            for r in range(ensemble.replicates if stage.replicated else 1)
-                        ],
+                        "states": [w.state for w in ensemble.works_of(s, stage)],
                         "records": [r for r in plan.record if r.partition(".")[0] in stage.members],
                     }
                     for stage in plan.stages
@@ -78,11 +79,7 @@ def print_plan(ensemble: Ensemble) -> None:
                 + (f", every {format_duration(step)})" if (step := plan.nodes[n].step) else ")")
                 for n in stage.members
             )
-            works = [
-                ensemble.works[name, stage.name, r]
-                for r in range(ensemble.replicates if stage.replicated else 1)
-            ]
-            print(f"  {number}. {members}: {_states([w.state for w in works])}")
+            print(f"  {number}. {members}: {_states([w.state for w in ensemble.works_of(name, stage)])}")
         for component, seeds in _seeds(ensemble, name, list(plan.nodes)).items():
             print(f"  seeds of {component}: {', '.join(str(s) for s in seeds)}")
         if plan.notes and plan.notes != said:
@@ -126,25 +123,40 @@ def run(options: argparse.Namespace) -> int:
             code="not in this version",
             fix="--engine local",
         )
-    ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
+    with components_apart():
+        ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
     if options.dry_run:
-        ensemble.settle()
-        print_plan(ensemble)
+        with components_apart():
+            ensemble.settle()
+        if options.json:
+            print_json(plan_as_dict(ensemble))
+        else:
+            print_plan(ensemble)
         return 0
     done = _execute(ensemble, options)
     if options.json:
-        print(json.dumps(done.record, indent=1, ensure_ascii=False))
-        return 0
-    _summary(done)
+        print_json(done.record)
+    else:
+        _summary(done)
     return 0
 
 
 def _execute(ensemble: Ensemble, options: argparse.Namespace) -> OpenRun:
     watch = Bar(quiet=options.quiet or options.json)
+    # Told to end, or left by its terminal, a run ends as with Ctrl-C: with its record.
+    before = {n: signal.signal(n, signal.default_int_handler) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        return execute(ensemble, options.workers or os.cpu_count() or 1, watch)
+        with components_apart():
+            return execute(ensemble, options.workers or _cores(), watch)
     finally:
         watch.end()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _cores() -> int:
+    """The cores that this process may use: fewer than the machine's in a container."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _summary(done: OpenRun) -> None:
@@ -193,7 +205,7 @@ def _shown(path: Path) -> str:
 def compare(options: argparse.Namespace) -> int:
     folder = find_run(options.run or options.twin)
     record = read_record(folder)
-    twin = load_twin(folder / "twin.yaml", folder=folder.resolve().parent.parent)
+    twin = load_twin(folder / "twin.yaml", folder=home_of(folder, record))
     names = options.scenarios or list(record["scenarios"])
     chosen_scenarios(twin, names)
     missing = [n for n in names if n not in record["scenarios"]]
@@ -207,14 +219,8 @@ def compare(options: argparse.Namespace) -> int:
         kpis = [k.model_dump(mode="json") for k in judged_kpis(record, names)]
         for kpi in kpis:
             kpi["replicates"] = {n: record["kpis"][kpi["id"]]["values"][n] for n in names}
-            kpi["pairing_gain"] = {
-                n: _gain(record["kpis"][kpi["id"]], names[0], n) for n in names[1:]
-            }
-        print(
-            json.dumps(
-                {"run": record["run"], "baseline": names[0], "kpis": kpis}, indent=1, ensure_ascii=False
-            )
-        )
+            kpi["pairing_gain"] = {n: _gain(record["kpis"][kpi["id"]], names[0], n) for n in names[1:]}
+        print_json({"run": record["run"], "baseline": names[0], "kpis": kpis})
         return 0
     print_comparison(record, names)
     return 0
@@ -273,7 +279,7 @@ def store(options: argparse.Namespace) -> int:
     if options.action == "verify":
         problems = list(found.verify())
         if options.json:
-            print(json.dumps([p._asdict() for p in problems], indent=1))
+            print_json([p._asdict() for p in problems])
         for problem in problems if not options.json else ():
             print(f"{problem.key[:16]} {problem.file}: {problem.what}")
         if not problems and not options.json:
@@ -281,11 +287,7 @@ def store(options: argparse.Namespace) -> int:
         return StoreError.exit_code if problems else 0
     entries = list(found.entries())
     if options.json:
-        print(
-            json.dumps(
-                [{"key": e.key, "owner": e.owner, "size": e.size, "created": e.created} for e in entries]
-            )
-        )
+        print_json([{"key": e.key, "owner": e.owner, "size": e.size, "created": e.created} for e in entries])
         return 0
     for entry in entries:
         print(f"{entry.key[:16]}  {entry.size:>12,}  {entry.created}  {entry.owner}")
@@ -303,22 +305,23 @@ def demo(options: argparse.Namespace) -> int:
     for item in sorted(source.iterdir()):
         if item.is_file() and not (folder / item.name).exists():
             shutil.copyfile(item, folder / item.name)
-    ensemble = prepare(folder, None, options.replicates)
+    with components_apart():
+        ensemble = prepare(folder, None, options.replicates)
     done = _execute(ensemble, options)
     if options.json:
-        print(json.dumps(done.record, indent=1, ensure_ascii=False))
+        print_json(done.record)
     else:
         _summary(done)
     from ..catalog import installed
+    from ..cli import call_plugin
 
     viewer = next((c for c in installed().commands if c.name == "view"), None)
     if viewer is None:
         print("no page: ldt-web is not installed (pip install ldt-web)", file=sys.stderr)
         return 0
-    from ..cli import _call
-
-    page = folder / "page.html"
-    return _call(viewer, [str(done.folder), "--out", str(page), *(["--open"] if options.open else [])])
+    words = [str(done.folder), "--out", str(folder / "page.html"), *(["--open"] if options.open else [])]
+    with components_apart() if options.json else nullcontext():
+        return call_plugin(viewer, words)
 
 
 class Bar:
@@ -326,7 +329,7 @@ class Bar:
 
     def __init__(self, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.live = sys.stderr.isatty()
+        self.live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self.said = -1
         self.drawn = False
 
@@ -341,7 +344,8 @@ class Bar:
             return
         filled = int(state.share * 24)
         line = f"[{'#' * filled}{'.' * (24 - filled)}] {state.share:4.0%}  {self._words(state)}"
-        columns = shutil.get_terminal_size().columns
+        # Not shutil's size: that of standard output, which may go to a file.
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         print(f"\r\x1b[K{line[: columns - 1]}", end="", file=sys.stderr, flush=True)
         self.drawn = True
 

@@ -5,74 +5,140 @@ What a component prints goes to the worker's log, never into the protocol.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
 import logging
 import os
 import resource
-import signal
 import sys
+import threading
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import LdtError
+from ..errors import ErrorList, LdtError, RunError
+from .keeper import Ended, end_on_request, keep
+
+LONGEST = 4000
+"""Characters of one error's text that reach the run's record; the log holds all of it."""
+Answer = Callable[..., None]
 
 
-def main() -> int:
-    parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
-    die_with_parent(parent)
-    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+def main(arguments: Sequence[str] = ()) -> int:
+    """Serve until the input ends. With the engine's process number: under a keeper, and end with it."""
+    if arguments:
+        return keep(int(arguments[0]), serve)
+    return serve()
+
+
+def serve() -> int:
+    """Run one task file after another, by one path per line (a JSON string where it is quoted)."""
+    answer = _protocol()
+    tasks = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # what a component starts must not read our tasks
     os.dup2(2, 1)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder, environment = Path.cwd(), dict(os.environ)
+    code = 0
+    try:
+        for line in tasks:
+            end_on_request()
+            text = os.fsdecode(line.rstrip(b"\n"))
+            work(Path(json.loads(text) if text.startswith('"') else text), answer)
+            os.chdir(folder)  # no task finds what another one has left
+            if dict(os.environ) != environment:
+                os.environ.clear()
+                os.environ.update(environment)
+    except Ended:
+        code = 143
+    except Exception:
+        logging.getLogger("ldt").exception("the worker cannot go on")
+        code = 70
+    finally:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # threads of components may run on for ever
+
+
+def _protocol() -> Answer:
+    """The way to the engine: one JSON object per line, whatever thread speaks."""
+    stream, lock = os.fdopen(os.dup(1), "wb"), threading.Lock()
 
     def answer(kind: str, **payload: Any) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            protocol.write(json.dumps({"kind": kind, **payload}) + "\n")
-            protocol.flush()
+        line = json.dumps({"kind": kind, **payload}).encode() + b"\n"
+        with lock:
+            stream.write(line)
+            stream.flush()
 
-    for line in sys.stdin:
-        work(Path(line.strip()), answer)
-    return 0
+    return answer
 
 
-def work(path: Path, answer: Any) -> None:
+def work(path: Path, answer: Answer) -> None:
+    """Run one task and answer progress, then done or failed."""
     from ..tasks import perform
 
     begun, cpu = time.perf_counter(), _cpu()
-    said = [0.0]
+    said = begun
+    at_work = True
 
     def progress(share: float) -> None:
+        nonlocal said
         moment = time.perf_counter()
-        if moment - said[0] > 0.2:
-            said[0] = moment
+        if at_work and moment - said > 0.2:
+            said = moment
             answer("progress", share=round(share, 4))
 
+    stage = path.stem
     try:
         task = json.loads(path.read_text(encoding="utf-8"))
+        stage = task["stage"]
         result = perform(task, progress)
-    except LdtError as exc:
-        logging.getLogger("ldt").exception("task %s failed", path.stem)
-        answer("failed", error=exc.as_dict())
-    except Exception as exc:
-        logging.getLogger("ldt").exception("task %s failed", path.stem)
-        what = f"{type(exc).__name__}: {exc}"
-        detail = traceback.format_exc().splitlines()[-3:]
-        answer(
-            "failed", error={"group": "E0", "code": "our own fault", "what": what, "where": " ".join(detail)}
-        )
+    except Ended:
+        raise
+    except BaseException as exc:
+        at_work = False
+        logging.getLogger("ldt").error("task %s failed", path.stem, exc_info=True)
+        answer("failed", errors=[_described(e) for e in _errors(exc, stage)])
     else:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        at_work = False
         answer(
             "done",
             seconds=round(time.perf_counter() - begun, 4),
             cpu_seconds=round(_cpu() - cpu, 4),
-            peak_memory=memory,
+            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             **result,
         )
+
+
+def _errors(exc: BaseException, stage: str) -> list[LdtError]:
+    if isinstance(exc, ErrorList):
+        return exc.errors
+    if isinstance(exc, LdtError):
+        return [exc]
+    what = f"{type(exc).__name__}: {_text(exc)}"
+    if isinstance(exc, Exception):
+        frames = traceback.extract_tb(exc.__traceback__)[-2:]
+        where = ", ".join(f"{Path(f.filename).name}:{f.lineno} in {f.name}" for f in frames)
+        return [LdtError(what, code="our own fault", where=where)]
+    fix = "report this to the component's author; the log holds the whole traceback"
+    return [RunError(what, code="component raised", where=stage, fix=fix)]
+
+
+def _described(error: LdtError) -> dict[str, Any]:
+    """An error as the engine hands it on: its class, and texts of a length that can be read."""
+    texts = {n: _text(getattr(error, n)) for n in ("what", "code", "where", "fix")}
+    return {"class": type(error).__name__, **texts}
+
+
+def _text(value: Any) -> str:
+    try:
+        text = str(value)
+    except Exception as exc:
+        text = f"(its text cannot be made: {type(exc).__name__})"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters; see the log)"
 
 
 def _cpu() -> float:
@@ -81,14 +147,5 @@ def _cpu() -> float:
     return own.user + own.system + own.children_user + own.children_system
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to end this process when its parent dies (Linux), also by kill -9."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
