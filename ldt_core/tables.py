@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
@@ -634,6 +635,9 @@ class Checker:
                     if len(self._zeros) != rows:
                         self._zeros = np.zeros(rows)
                     if values.dot(self._zeros) != 0.0:
+                        return False
+                elif free:  # one pass, where the least and the largest take two; NaN and infinity stay
+                    if not isfinite(np.add.reduce(values)):
                         return False
                 elif rows and not (np.minimum.reduce(values) >= low and np.maximum.reduce(values) <= high):
                     return False

@@ -605,3 +605,17 @@ def test_a_checker_does_not_trust_another_array_of_ids() -> None:
         checker(table.with_columns(time=np.array(["NaT"] * 4, "M8[us]")))
     with pytest.raises(InputError, match="a Grid came where a Table is declared"):
         checker(Grid({"flow": np.zeros((1, 1))}, ("y", "x"), (1, 0, 0, 0, 1, 0), "EPSG:3857"))
+
+
+@pytest.mark.parametrize("rows", [1, 4096, 4097, 20_000])
+@pytest.mark.parametrize("range", [None, (-1e308, 1e308)])
+def test_a_checker_finds_one_bad_value_among_many(rows: int, range: tuple[float, float] | None) -> None:
+    port = Port({"v": number("1", "x:v", range=range)})
+    checker = tables.Checker(port, "here")
+    good = np.full(rows, 1e307)  # their sum is beyond the largest float, which is no fault of theirs
+    assert checker(Table({"v": good}))["v"] is not None  # type: ignore[index]
+    for bad in (math.nan, math.inf, -math.inf):
+        values = good.copy()
+        values[rows // 2] = bad
+        with pytest.raises(InputError, match=f"row {rows // 2} is"):
+            checker(Table({"v": values}))
