@@ -105,6 +105,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, seconds: float) 
             "crs": twin.crs,
             "bbox": list(twin.bbox) if twin.bbox else None,
             "goal": twin.purpose.goal,
+            "limits": twin.purpose.limits,
             "owner": twin.purpose.owner,
             "start": str(twin.period.start) + "Z",
             "end": str(twin.period.end) + "Z",

@@ -72,7 +72,7 @@ class Sumo(ldt.Simulator):
         attribution = p.attribution or (convert.ATTRIBUTION if osm else None)
         made_up = demand.describe(p.demand) if p.demand.rate is not None else None
         if made_up and osm:
-            made_up += " Signal programs are netconvert's, not the city's."
+            made_up += " Signal timings are worked out from the map, not the city's own."
         outputs: dict[str, ldt.Port] = {}
         for name, port in self.outputs.items():
             assert isinstance(port, ldt.Port)

@@ -99,10 +99,15 @@ def write_trips(trips: list[Trip], emissions: Emissions, target: Path) -> Path:
     return target
 
 
+def _in_words(duration: int) -> str:
+    minutes = duration / (60 * ldt.SECOND)
+    return f"{minutes:g} minutes" if minutes >= 1 else f"{duration / ldt.SECOND:g} seconds"
+
+
 def describe(demand: Demand) -> str:
     """What was made up, in one sentence. The seed differs between replicates, so the run record has it."""
     return (
         f"Traffic demand drawn at random, anew for each replicate: {demand.rate:g} vehicles per hour for "
-        f"{ldt.format_duration(demand.duration)}, {demand.heavy_share:.0%} of them heavy, between streets "
+        f"{_in_words(demand.duration)}, {100 * demand.heavy_share:g} % of them lorries, between streets "
         f"chosen by their length and at least {demand.min_distance:g} m apart."
     )
