@@ -240,5 +240,5 @@ def test_the_ports_name_source_and_made_up_demand(sumo: Make) -> None:
     outputs = sumo({"network": HELSINKI, "demand": {"rate": 1200}}).ports()[1]
     assert outputs["flow"].licence == "ODbL-1.0"
     assert "OpenStreetMap" in (outputs["flow"].attribution or "")
-    assert "1200 vehicles per hour for 1h" in (outputs["trips"].synthetic or "")
+    assert "1200 vehicles per hour for 60 minutes" in (outputs["trips"].synthetic or "")
     assert outputs["network"].synthetic is None
