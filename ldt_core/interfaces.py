@@ -23,7 +23,7 @@ from pydantic import Field as Field
 from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
 
-from .errors import Cancelled, InputError, ParamError
+from .errors import Cancelled, InputError, ParamError, Unsupported
 from .tables import GridPort, Port, Table, Tables
 
 if TYPE_CHECKING:
@@ -474,6 +474,10 @@ class View(ABC):
         self, id: str, table: Table, *, port: Port, source: Sequence[str] = (), crs: str | None = None
     ) -> DataRef:
         """Put a table beside the scene. ``source`` lists the refs that it was made from."""
+
+    def publish_image(self, id: str, content: bytes, media: str) -> DataRef:
+        """Put a picture beside the scene, for an ``ImageBlock``; ``media`` such as image/png."""
+        raise Unsupported("this view takes no pictures", fix="draw with other blocks")
 
 
 class Viewer(Component):

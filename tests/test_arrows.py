@@ -87,6 +87,27 @@ def test_plugin_imports_the_core_by_its_top_name(plugin: Path) -> None:
                 assert ".".join(name.split(".")[:2]) in allowed, where
 
 
+def test_only_tests_use_what_is_for_tests() -> None:
+    packages = [CORE, *(p / p.name.replace("-", "_") for p in PLUGINS)]
+    for path in (p for package in packages for p in _modules(package)):
+        if path == CORE / "__init__.py":
+            continue
+        for name, _, line in imports(path):
+            assert not name.startswith("ldt_core.testing"), f"{path.name}:{line} imports {name}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "testing":
+                raise AssertionError(f"{path.name}:{node.lineno} uses ldt.testing")
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_plugin_tests_know_no_other_plugin(plugin: Path) -> None:
+    """They may take what an author has, ``ldt_core.testing`` among it."""
+    others = {p.name.replace("-", "_") for p in PLUGINS} - {plugin.name.replace("-", "_")}
+    for path in sorted((plugin / "tests").rglob("*.py")):
+        for name, _, line in imports(path):
+            assert name.split(".")[0] not in others, f"{path.name}:{line} imports {name}"
+
+
 # In reading order: a module imports only what stands above it.
 ORDER = [
     "errors",
@@ -100,6 +121,7 @@ ORDER = [
     "twin",
     "adapters",
     "resample",
+    "testing",
     "wires",
     "runner",
     "kpi",
@@ -114,6 +136,7 @@ ORDER = [
     "ensemble",
     "record",
     "results",
+    "run_view",
     "views",
     "runs",
     "commands",

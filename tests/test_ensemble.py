@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Workshop, install
+from workshop import Workshop, alive, install, wait
 
 PLUGIN = '''
 import os, signal, time
@@ -230,21 +229,6 @@ def test_a_task_that_always_kills_its_worker_is_reported_and_the_others_finish(
     assert record["error"]["code"] == "killed"
 
 
-def _wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come about"
-        time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        with Path(f"/proc/{pid}/stat").open() as stream:
-            return stream.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def _workers(path: Path) -> set[int]:
     return {int(line.split()[1]) for line in path.read_text().splitlines()}
 
@@ -260,7 +244,7 @@ def test_an_interrupted_run_leaves_no_process_and_loses_nothing_finished(
     path = tmp_path / "notes"
     driver = shop.start("run", LDT_TEST_NOTES=str(path), LDT_TEST_GATE=str(gate))
     try:
-        _wait(lambda: notes("tank") > before)
+        wait(lambda: notes("tank") > before)
         workers = _workers(path)
         os.kill(driver.pid, how)
         _, said = driver.communicate(timeout=30)
@@ -269,7 +253,7 @@ def test_an_interrupted_run_leaves_no_process_and_loses_nothing_finished(
     if how == signal.SIGINT:
         assert driver.returncode == 130
         assert "what was finished is in the store" in said
-    _wait(lambda: not any(_alive(w) for w in workers))
+    wait(lambda: not any(alive(w) for w in workers))
     gate.unlink()
     assert shop.ldt("store", "verify").returncode == 0
     record = run(shop)

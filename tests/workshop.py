@@ -10,10 +10,10 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from ldt_core.manifest import main as write_manifests
 
 CORE = Path(__file__).resolve().parent.parent
 
@@ -88,4 +88,18 @@ class Workshop:
         )
 
 
-__all__ = ["Workshop", "environment", "install", "write_manifests"]
+def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Until the condition holds; an error where it never does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come about"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        with Path(f"/proc/{pid}/stat").open() as stream:
+            return stream.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
