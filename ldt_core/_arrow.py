@@ -280,7 +280,8 @@ def read_parquet(
             source.seek(0)
         opened = str(source) if isinstance(source, Path) else source
         with pq.ParquetFile(opened, metadata=head, read_dictionary=words) as file:
-            arrow = file.read(columns=wanted).select(wanted)
+            # Arrow's thread pool can abort an interpreter that ends soon after; workers run in parallel anyway.
+            arrow = file.read(columns=wanted, use_threads=False).select(wanted)
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.errno is not None:
             raise

@@ -345,7 +345,8 @@ def _offers_for(proof: _Proof, name: str, input: str, wanted: AnyPort) -> str:
 
 def _offers(port: AnyPort, wanted: AnyPort) -> bool:
     columns = all(
-        n in port.columns and port.columns[n].quantity in (None, c.quantity) for n, c in wanted.columns.items()
+        n in port.columns and port.columns[n].quantity in (None, c.quantity)
+        for n, c in wanted.columns.items()
     )
     in_time = port.at == "start" or wanted.at == "step"
     return type(port) is type(wanted) and columns and in_time and wanted.entity in (None, port.entity)

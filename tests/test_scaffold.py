@@ -63,7 +63,7 @@ def test_a_scaffold_is_a_distribution_with_all_its_parts(made: tuple[str, Path])
     manifest = json.loads((folder / package / "component.json").read_text(encoding="utf-8"))
     assert ("try-out", kind) in [(c["id"], c["kind"]) for c in manifest["components"]]
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text(encoding="utf-8")
             assert "@id@" not in text, path.name
             assert path.suffix != ".py" or ast.parse(text)

@@ -52,7 +52,9 @@ def test_plugin_is_a_distribution_of_its_own(plugin: Path) -> None:
     assert project["license"] == "Apache-2.0"
     assert project["entry-points"]["ldt"] == {plugin.name: package}
     assert any(d.startswith("ldt-core") for d in project["dependencies"])
-    assert not [d for d in project["dependencies"] if re.search(r"<|~=|==", d.split(";")[0])], "no upper bounds"
+    assert not [d for d in project["dependencies"] if re.search(r"<|~=|==", d.split(";")[0])], (
+        "no upper bounds"
+    )
     for name in ("README.md", "CHANGELOG.md", "LICENSE", f"{package}/py.typed", f"{package}/component.json"):
         assert (plugin / name).is_file(), f"{plugin.name} lacks {name}"
     assert list((plugin / "tests").glob("test_*.py")), f"{plugin.name} has no tests"
