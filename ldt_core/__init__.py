@@ -19,9 +19,11 @@ _HOME = {
     "units": "conversion Conversion",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
+_SUBMODULES = ("scene", "testing")
 
 if TYPE_CHECKING:
     from . import scene as scene
+    from . import testing as testing
     from .errors import Cancelled as Cancelled
     from .errors import DataError as DataError
     from .errors import InputError as InputError
@@ -80,8 +82,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     import importlib
 
-    if name == "scene":
-        return importlib.import_module(f"{__name__}.scene")
+    if name in _SUBMODULES:
+        return importlib.import_module(f"{__name__}.{name}")
     module = _MODULE.get(name)
     if module is None:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
@@ -91,4 +93,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULE, "scene"])
+    return sorted({*globals(), *_MODULE, *_SUBMODULES})

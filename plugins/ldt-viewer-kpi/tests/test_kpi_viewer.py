@@ -389,7 +389,7 @@ def test_results_without_a_change_in_percent_are_named(make_view: Any) -> None:
 
 
 def test_peaks_at_different_times_are_told_with_their_times(make_view: Any, make_variable: Any) -> None:
-    flow = make_variable({"base": flows([1, 5]), "car-free": flows([4, 2])}, geometry=None)
+    flow = make_variable({"base": flows([1, 5]), "car-free": flows([4, 2])}, placed=False)
     chart = render(make_view([BASE, CAR_FREE], {"traffic.flow.flow": flow})).blocks[-1]
     assert chart.title == "Traffic flow", "what has no places is not averaged over them"
     assert chart.finding == (
@@ -405,7 +405,7 @@ def test_hostile_text_stays_text(make_view: Any, make_variable: Any, text: str) 
     flow = make_variable({"base": flows([4]), "car-free": flows([2])}, title=text)
     flags = {"base": [ldt.Flag(text, float("nan"), "1", text)]}
     scene = render(
-        make_view(runs, {"traffic.flow.flow": flow}, [kpi("noise", -3, True, title=proper)], flags=flags)
+        make_view(runs, {"traffic.flow.flow": flow}, [kpi("noise", -3, True, title=proper)], raised=flags)
     )
     scene.model_dump_json().encode()
     assert all(

@@ -129,7 +129,7 @@ def test_places_that_only_a_scenario_has_are_drawn(
 def test_the_finding_names_the_highest_places(make_view: Any, make_variable: Any, make_places: Any) -> None:
     places = make_places(5, names=["Via A", None, "Via A", "Via B", "Via C"])
     level = make_variable({"base": at([70.0, 69, 68, 67, np.nan])}, places)
-    first = render(make_view([BASE], {REF: level}), top=2).blocks[0]
+    first = render(make_view([BASE], {REF: level}, step="5h"), top=2).blocks[0]
     assert first.finding == (
         "Loudest: Via A, 70\u202fdB; then edge1 (69) and Via B (67). "
         "Half of the 4 street sections have 69\u202fdB or more; 1 street section without a value"
@@ -335,12 +335,8 @@ def test_context_lies_below_and_only_where_the_map_is(
         [BASE],
         {
             REF: make_variable({"base": at(np.linspace(40, 70, 30))}),
-            "city.streets": make_variable(
-                {"base": np.zeros((1, 1, 2))}, make_places(2, id="way"), ref="city.streets.x"
-            ),
-            "city.buildings": make_variable(
-                {"base": np.zeros((1, 1, 30))}, houses, ref="city.buildings.x", credits=["OSM"]
-            ),
+            "city.streets.x": make_variable({"base": np.zeros((1, 1, 2))}, make_places(2, id="way")),
+            "city.buildings.x": make_variable({"base": np.zeros((1, 1, 30))}, houses, credits=["OSM"]),
         },
         show=[REF],
     )
@@ -361,7 +357,7 @@ def test_context_that_is_also_shown_is_published_once(
         [BASE],
         {
             REF: make_variable({"base": at([50, 60, 70])}, houses),
-            "traffic.flow.flow": make_variable({"base": at([5, 6, 7])}, streets, ref="traffic.flow.flow"),
+            "traffic.flow.flow": make_variable({"base": at([5, 6, 7])}, streets),
         },
     )
     scene = render(view, context=[REF, "traffic.flow.flow"])
@@ -373,7 +369,7 @@ def test_context_that_is_also_shown_is_published_once(
 
 
 def test_refs_of_one_set_of_places_share_its_geometry(make_view: Any, make_variable: Any) -> None:
-    level, flow = (make_variable({"base": at([50, 60])}, ref=ref) for ref in (REF, "traffic.flow.flow"))
+    level, flow = (make_variable({"base": at([50, 60])}) for _ in range(2))
     scene = render(make_view([BASE], {REF: level, "traffic.flow.flow": flow}))
     assert len(scene.data) == 1
     assert [f.name for f in scene.data[0].fields] == [
@@ -439,7 +435,6 @@ def test_changes_are_told_by_the_streets_that_another_ref_names(
     flow = make_variable(
         {"base": at([300, 20, 40]), "car-free": at([0, 90, 249.4])},
         streets,
-        ref="traffic.flow.flow",
         unit="{veh}/h",
         quantity="x:traffic_flow",
     )
@@ -463,7 +458,7 @@ def test_changes_are_told_by_the_streets_that_another_ref_names(
 
 def test_changes_come_first_then_states_then_counts(make_view: Any, make_variable: Any) -> None:
     values = {"base": at([50, 60]), "car-free": at([52, 66])}
-    refs = {ref: make_variable(values, ref=ref) for ref in (REF, "noise.levels.night")}
+    refs = {ref: make_variable(values) for ref in (REF, "noise.levels.night")}
     scene = render(make_view([BASE, CAR_FREE], refs))
     kinds = [
         "change" if isinstance(b, MapBlock) and b.compared_with else "state" if b.kind == "map" else b.kind
@@ -483,14 +478,11 @@ def test_usual_classes_that_nothing_reaches_are_left_out(make_view: Any, make_va
     assert scene.blocks[0].layers[0].scale.labels == ["below 55", "55 to 60", "60 to 65", "65 or more"]
 
 
-def test_values_whose_places_nobody_knows_are_listed(make_view: Any, make_variable: Any) -> None:
-    view = make_view([BASE, CAR_FREE], {REF: make_variable({"base": at([50, 60]), "car-free": at([40, 60])})})
-
-    def places(ref: str, run: str | None = None) -> ldt.Table:
-        raise ldt.NotFound("nothing in this twin says where these are")
-
-    view.places = places
-    scene = render(view)
+def test_values_whose_places_nobody_knows_are_listed(
+    make_view: Any, make_variable: Any, make_places: Any
+) -> None:
+    level = make_variable({"base": at([50, 60]), "car-free": at([40, 60])}, make_places(2).select("edge"))
+    scene = render(make_view([BASE, CAR_FREE], {REF: level}))
     assert [b.kind for b in scene.blocks] == ["table", "table", "table", "chart"]
     assert [r["change"] for r in table(scene.blocks[0].alternative)] == [-10, 0]
     assert [r["value"] for r in table(scene.blocks[1].alternative)] == [60, 50]
