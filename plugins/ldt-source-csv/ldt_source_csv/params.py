@@ -132,13 +132,17 @@ class Melt(_Words):
 
 
 class PointSpec(_Words):
-    """A place from two columns (``x``, ``y``), one text (``text``, in ``order``) or WKT (``wkt``)."""
+    """A place from two columns (``x``, ``y``), one text (``text``, in ``order``) or WKT (``wkt``).
+
+    ``type`` says what all WKT is, so that it can feed a port of this type; it is any geometry where left out.
+    """
 
     x: str | None = None
     y: str | None = None
     text: str | None = None
     order: Literal["lat, lon", "lon, lat"] | None = None
     wkt: str | None = None
+    type: Literal["Point", "LineString", "Polygon", "MultiPolygon"] | None = None
     crs: str = "EPSG:4326"
     name: str = "geometry"
     nulls: bool = False
@@ -150,6 +154,8 @@ class PointSpec(_Words):
             raise ValueError("give a place as x and y, as text with its order, or as wkt")
         if (self.text is None) != (self.order is None):
             raise ValueError("text needs order: 'lat, lon' or 'lon, lat', and nothing else does")
+        if self.type is not None and self.wkt is None:
+            raise ValueError("type goes with wkt; other places are points")
         return self
 
     @property

@@ -42,7 +42,7 @@ class Csv(ldt.DataSource):
         columns |= {name: spec.to_column() for name, spec in self._specs().items()}
         if params.point is not None:
             place = params.point
-            kind: Any = "Geometry" if place.wkt else "Point"
+            kind: Any = place.type or ("Geometry" if place.wkt else "Point")
             columns[place.name] = ldt.geometry(kind, crs=_known_crs(place.crs), nulls=place.nulls)
         if params.id is not None and params.id not in columns:
             raise ldt.ParamError(

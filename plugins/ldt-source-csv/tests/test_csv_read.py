@@ -282,6 +282,24 @@ def test_places_from_columns_text_and_wkt(read: Reader) -> None:
     assert places("v;x;y\n1;2600000;1200000\n", x="x", y="y", crs="EPSG:2056") == [(2600000, 1200000)]
 
 
+def test_wkt_may_state_its_type_which_is_then_checked(tmp_path: Path) -> None:
+    def source(**spec: Any) -> Csv:
+        return Csv({"file": str(tmp_path / "lines.csv"), "point": {"wkt": "p"} | spec, "columns": {"v": {}}})
+
+    (tmp_path / "lines.csv").write_text("v;p\n1;LINESTRING (0 0, 1 1)\n2;POINT (0 0)\n", encoding="utf-8")
+    for said, declared in (({}, "Geometry"), ({"type": "LineString"}, "LineString")):
+        port = source(**said).ports()[1]["rows"]
+        assert isinstance(port, ldt.Port)
+        assert port.columns["geometry"].geometry == declared
+    rows = source().read(ldt.Query())["rows"]
+    assert isinstance(rows, ldt.Table)
+    assert len(ldt.check(rows.take([0]), port, "rows")) == 1
+    with pytest.raises(ldt.InputError, match="POINT came, LineString is declared"):
+        ldt.check(rows, port, "rows")
+    with pytest.raises(ValueError, match="type goes with wkt"):
+        source(wkt=None, x="v", y="v", type="LineString")
+
+
 @pytest.mark.parametrize(
     ("text", "spec", "word"),
     [
