@@ -9,7 +9,7 @@ from .ensemble import Ensemble
 from .identity import core_digest
 from .kpi import Change, change, evaluate, result_unit
 from .store import Entry, canonical
-from .tables import GridPort, Port, Recording
+from .tables import GridPort, Port, Recording, port_as_dict
 from .tasks import short
 from .twin import KpiDefinition, Ref, Twin
 from .wanted import attribute_port, value_column
@@ -110,7 +110,14 @@ def _value(
         refs.append((ensemble.scenarios[0], kpi.of))
     attributes = _attributes(ensemble, kpi, scenario)
     refs += [(scenario, r) for r in attributes.values()]
-    used = [recordings.entry(s, r.component, replicate).digests[f"{r.component}.{r.port}"] for s, r in refs]
+    # The same numbers under another unit are another value, so what the ports mean counts as well.
+    used = [
+        [
+            recordings.entry(s, r.component, replicate).digests[f"{r.component}.{r.port}"],
+            port_as_dict(ensemble.plans[s].nodes[r.component].outputs[r.port]),
+        ]
+        for s, r in refs
+    ]
     store = ensemble.store
     key = store.key({"kpi": digest, "inputs": used, "code": core_digest("kpi", "resample", "units")})
     entry = store.find(key)

@@ -171,7 +171,7 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
     if store.find(task["key"]) is not None:  # another run was first, or the worker died after its work
         return {"key": task["key"]}
     members = task["fields"]["members"]
-    _refuse_changed_code(members)
+    _refuse_changed_code(task["fields"])
     twin, plan = _planned(task["twin"], task["folder"], task["scenario"], task["cache"])
     stage = next(s for s in plan.stages if s.name == task["stage"])
     _refuse_changed_files(plan, members)
@@ -188,7 +188,7 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _refuse_changed_code(members)
+    _refuse_changed_code(task["fields"])
     _refuse_changed_files(plan, members)
     meta = {
         "fields": task["fields"],
@@ -211,18 +211,20 @@ def _recording(store: Store, key: str, ref: str) -> Recording:
     return entry.recording(ref)
 
 
-def _refuse_changed_code(members: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_changed_code(fields: Mapping[str, Any]) -> None:
     """Before and after the work: what is imported late may be of another day than the rest."""
     catalog = installed()
-    for member in members:
+    changed = None if core_digest() == fields["core"] else "ldt-core"
+    for member in fields["members"]:
         offer = catalog.find(member["component"])
         if digest_package(offer.package) != member["code"]:
-            raise PluginError(
-                f"the code of {offer.distribution} changed while the run went on",
-                code="changed while reading",
-                where=member["name"],
-                fix="run again; what was finished is kept",
-            )
+            changed = offer.distribution
+    if changed is not None:
+        raise PluginError(
+            f"the code of {changed} changed while the run went on",
+            code="changed while reading",
+            fix="run again; what was finished is kept",
+        )
 
 
 def _refuse_changed_files(plan: Plan, members: Sequence[Mapping[str, Any]]) -> None:

@@ -61,6 +61,9 @@ class Workshop:
     site: Path
     twin: Path
 
+    def environment(self, **more: str) -> dict[str, str]:
+        return environment(self.site, **more)
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "ldt_core.cli", *words]
 
@@ -68,7 +71,7 @@ class Workshop:
         done = subprocess.run(
             self.command(*words),
             cwd=self.twin,
-            env=environment(self.site, **env),
+            env=self.environment(**env),
             capture_output=True,
             text=True,
             timeout=120,
@@ -80,7 +83,7 @@ class Workshop:
         return subprocess.Popen(
             self.command(*words),
             cwd=self.twin,
-            env=environment(self.site, **env),
+            env=self.environment(**env),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
