@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -89,13 +89,14 @@ class RunView(View):
         parsed, port = self._port(ref)
         return parsed, port, _told(lambda: value_column(parsed, port, ref))
 
-    def _recordings(self, parsed: Ref, run: str) -> list[Recording]:
+    def _recordings(self, parsed: Ref, run: str) -> Iterator[Recording]:
         """What the port gave, by replicate. Raises ``NotFound``."""
         if run not in self.ensemble.plans:
             raise NotFound(
                 f"there is no run '{run}' here", code="no run", fix=nearest(run, self.ensemble.plans)
             )
-        return [self.recordings.get(run, parsed, r) for r in range(self.ensemble.replicates)]
+        for replicate in range(self.ensemble.replicates):
+            yield self.recordings.get(run, parsed, replicate)
 
     def info(self, ref: str) -> Info:
         parsed, port, column = self._find(ref)
@@ -172,7 +173,7 @@ class RunView(View):
                 code="unresolved reference",
                 fix="add a component that gives their geometry, with the same entity set",
             )
-        recording = self.recordings.get(run or self.names[0], place, 0)
+        recording = next(self._recordings(place, run or self.names[0]))
         port, table = recording.port, recording.table
         name = cast(str, port.geometry_column)
         crs = port.columns[name].crs or "twin"
