@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 GROUP = "ldt"
 KINDS = ("source", "model", "simulator", "viewer")
+_LOADED: dict[str, Any] = {}
+"""pluggy's manager of every package that this process has loaded."""
 _INDEX_VERSION = 1
 
 
@@ -307,6 +309,7 @@ def load_package(package: str) -> dict[str, type[Component]]:
             code="unknown hook",
             fix="hooks are: " + ", ".join(sorted(HOOKS.values())),
         ) from exc
+    _LOADED[package] = manager
     found: dict[str, type[Component]] = {}
     for kind, name in HOOKS.items():
         for component in _called(package, name, getattr(manager.hook, name)):
@@ -317,6 +320,17 @@ def load_package(package: str) -> dict[str, type[Component]]:
             if found.setdefault(component.id, component) is not component:
                 raise _odd(package, f"two classes have the id '{component.id}'")
     return found
+
+
+def notify(hook: str, context: Mapping[str, Any]) -> None:
+    """Call a report hook of every package that this process has loaded; a fault there stops nothing."""
+    for package, manager in _LOADED.items():
+        try:
+            getattr(manager.hook, hook)(context=context)
+        except Exception:
+            import logging
+
+            logging.getLogger("ldt").exception("%s failed in %s", package, hook)
 
 
 def _called(package: str, name: str, hook: Callable[[], list[Any]]) -> list[Any]:

@@ -36,9 +36,15 @@ def ldt_viewers() -> list[type[Viewer]]:  # type: ignore[empty-body]
 
 @hookspec
 def ldt_run_started(context: Any) -> None:
-    """A run begins: ``context`` is the plan as a mapping. For reports; its result is ignored."""
+    """A run begins: ``context`` is its record so far, as a mapping.
+
+    Called, for reports only, in the packages of the components that the twin names.
+    """
 
 
 @hookspec
 def ldt_run_finished(context: Any) -> None:
-    """A run ended: ``context`` is the run record as a mapping. For reports; its result is ignored."""
+    """A run ended, well or not: ``context`` is the record, as ``run.json`` holds it.
+
+    Called, for reports only, in the packages of the components that the twin names.
+    """

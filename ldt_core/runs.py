@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .catalog import installed
+from .catalog import installed, notify
 from .ensemble import Ensemble, Watcher
 from .errors import ErrorList, LdtError, NotFound, StoreError, TwinFileError, nearest
 from .record import describe_run, make_run_folder, read_record, refuse_unwritable, write_record
@@ -73,7 +73,9 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
             refuse_unwritable(place)
     folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
     begun = time.monotonic()
-    write_record(folder, {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}})
+    started = {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}}
+    write_record(folder, started)
+    notify("ldt_run_started", started)
     status, error = "interrupted", None
     kpis: dict[str, Any] = {}
     try:
@@ -89,6 +91,7 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
         # What went wrong first is what the user must hear.
         with nullcontext() if status == "finished" else suppress(StoreError):
             write_record(folder, record)
+        notify("ldt_run_finished", record)
     return OpenRun(folder, record, ensemble)
 
 

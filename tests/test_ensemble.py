@@ -83,6 +83,14 @@ class Double(ldt.Model):
         return {"level": level.with_columns(level=level["level"] * self.params.factor)}
 
 @ldt.hookimpl
+def ldt_run_started(context):
+    note(None, f"started-{context['status']}")
+@ldt.hookimpl
+def ldt_run_finished(context):
+    note(None, f"ended-{context['status']}")
+    if "TANKS_FAIL" in os.environ:
+        raise RuntimeError("a report that fails")
+@ldt.hookimpl
 def ldt_data_sources():
     return [Rain]
 @ldt.hookimpl
@@ -385,3 +393,10 @@ def test_a_full_disk_is_a_clear_error_and_the_run_goes_on_afterwards(
         )
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_reports_are_called_at_the_start_and_at_the_end_and_cannot_spoil_a_run(
+    shop: Workshop, notes: Callable[[str], int]
+) -> None:
+    run(shop, "-s", "base", TANKS_FAIL="1")
+    assert (notes("started-running"), notes("ended-finished")) == (1, 1)
