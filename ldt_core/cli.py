@@ -238,5 +238,25 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     return twin_commands[options.command](options)
 
 
+def entry() -> None:
+    """The console script. Once Arrow is loaded it ends without winding the interpreter down.
+
+    Arrow's threads can abort an interpreter at its end (apache/arrow issue 34314), and a run that went
+    well would then look like one that failed.
+    """
+    code = main()
+    if "pyarrow" not in sys.modules:
+        raise SystemExit(code)
+    import logging
+
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 1
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    entry()
