@@ -193,3 +193,29 @@ def test_importing_the_core_imports_nothing_else() -> None:
     code = "import ldt_core, sys; sys.exit([m for m in ('numpy', 'pydantic', 'pyarrow') if m in sys.modules] or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _below(module: str) -> set[str]:
+    """All modules of the core that one imports, at once or late, directly or not; not for types alone."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not (CORE / f"{name}.py").is_file():
+            continue
+        found.add(name)
+        tree = ast.parse((CORE / f"{name}.py").read_text(encoding="utf-8"))
+        for_types = [n for n in ast.walk(tree) if isinstance(n, ast.If) and _type_checking(n)]
+        skipped = {id(n) for i in for_types for n in ast.walk(i)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and id(node) not in skipped:
+                waiting += [node.module] if node.module else [a.name for a in node.names]
+    return found
+
+
+def test_keys_know_all_code_that_can_change_a_number() -> None:
+    from ldt_core.identity import STAGE_CODE
+
+    # Errors change no number.
+    assert _below("runner") - {"errors"} <= set(STAGE_CODE)
+    assert all((CORE / f"{name}.py").is_file() for name in STAGE_CODE)

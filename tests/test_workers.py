@@ -220,7 +220,11 @@ def test_every_way_to_fail_is_told_with_its_place(shop: Workshop) -> None:
     assert record["status"] == "failed"
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGINT, signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=lambda s: s.name,
+)
 def test_a_hanging_component_ends_with_the_run(shop: Workshop, how: signal.Signals) -> None:
     """Also one that ignores signals and holds the interpreter, its child in a session of its own, and a read without end."""
     scenarios(shop, "hang", more="  endless: {set: {endless.params.on: true}}\n")
