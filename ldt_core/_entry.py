@@ -249,7 +249,7 @@ def store_error(exc: OSError, where: Path) -> StoreError:
     if exc.errno in _NO_SPACE:
         code, fix = (
             "no space",
-            "free some space (ldt store gc), or name a folder on a larger disk in LDT_STORE",
+            "free some space, or name a folder on a larger disk in LDT_STORE; what is finished is kept",
         )
     elif exc.errno in _REFUSED:
         code, fix = (

@@ -576,13 +576,20 @@ def _raise_told(name: str, what: str, exc: BaseException) -> NoReturn:
     frames = traceback.extract_tb(exc.__traceback__)
     last = frames[-1] if frames else None
     at = f" at {Path(last.filename).name}:{last.lineno} in {last.name}" if last else ""
-    words = exc.what if isinstance(exc, LdtError) else str(exc)
+    words = exc.what if isinstance(exc, LdtError) else _said(exc)
     raise RunError(
         f"{type(exc).__name__}: {words}{at}",
         code="component raised",
         where=f"{name}, {what}",
         fix="report this to the component's author; the log holds the whole traceback",
     ) from exc
+
+
+def _said(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception:
+        return "(its own message cannot be read)"
 
 
 def _absent(name: str, port: str, what: str) -> RunError:

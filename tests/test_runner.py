@@ -879,3 +879,18 @@ def test_seeds_and_folders_are_the_members_own(stage: Stage) -> None:
     stage.members = [member(n, simulator(step), 30, seed=s) for n, s in (("a", 1), ("b", 2))]
     stage.run()
     assert seen == {n: (s, np.random.default_rng(s).random(), True) for n, s in (("a", 1), ("b", 2))}
+
+
+def test_an_error_that_cannot_even_say_its_own_message_is_still_the_components(stage: Stage) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError("not even this")
+
+    def fails(self: Any, inputs: Any) -> Any:
+        raise Mute
+
+    stage.add("s", model(fails), 20)
+    with pytest.raises(e.RunError) as caught:
+        stage.run()
+    assert caught.value.code == "component raised"
+    assert "Mute: (its own message cannot be read)" in caught.value.what

@@ -708,7 +708,7 @@ def put_until_full(store: Store) -> int:
             told = exc
             break
     assert told.code == "no space"
-    assert "ldt store gc" in told.fix
+    assert "LDT_STORE" in told.fix
     return stored
 
 

@@ -18,7 +18,7 @@ def load_run(run: str) -> tuple[list[SceneBundle], RunSummary]:
     Raises ``NotFound`` where there is no finished run, ``StoreError`` where its results are gone.
     """
     opened = open_run(find_run(run))
-    scenes = [SceneBundle(s.scene, s.tables) for s in load_scenes(opened)]
+    scenes = [SceneBundle(s.scene, s.tables, s.images) for s in load_scenes(opened)]
     return scenes, summarise(opened.record, credits_of(scenes))
 
 
