@@ -76,6 +76,8 @@ class Sumo(ldt.Simulator):
         outputs: dict[str, ldt.Port] = {}
         for name, port in self.outputs.items():
             assert isinstance(port, ldt.Port)
+            if name == "noise" and not p.noise:
+                continue
             outputs[name] = port.replace(licence=licence, attribution=attribution)
             if name == "network":
                 columns = {**port.columns, "geometry": ldt.geometry("LineString", crs=crs)}
@@ -153,7 +155,9 @@ class Sumo(ldt.Simulator):
         heavy = sorted(t for t, c in self._vehicle_class.items() if c in HEAVY)
         self._with_heavy = bool(heavy)
         default = None if "DEFAULT_VEHTYPE" in self._vehicle_class else p.emission_class.car
-        ours = write_definitions(self.work / "edges.add.xml", period / ldt.SECOND, heavy, default)
+        ours = write_definitions(
+            self.work / "edges.add.xml", period / ldt.SECOND, heavy, default, self.params.noise
+        )
         teleport = -1 if p.teleport_after is None else p.teleport_after / ldt.SECOND
         words = [
             *("--net-file", str(self._net.path)),
@@ -189,13 +193,13 @@ class Sumo(ldt.Simulator):
         self._halt()
         self._period = period
         words = self.command(period)
-        for name in ("traffic", "heavy", "emissions", "trips"):
+        for name in ("traffic", "heavy", "emissions", "noise", "trips"):
             (self.work / f"{name}.xml").unlink(missing_ok=True)
         if self._snapshot is not None:
             (self.work / "load.xml").write_bytes(self._snapshot)
             words += ["--load-state", "load.xml"]
         process = self._process = Process(words, self.work, self.context.check_cancelled)
-        self._edge_data = EdgeData(self.work, self._rows, self._with_heavy)
+        self._edge_data = EdgeData(self.work, self._rows, self._with_heavy, self.params.noise)
         self._trip_tail = Tail(self.work / "trips.xml", "tripinfo")
         self._entered_again: Sums | None = None
         if self._snapshot is not None:
@@ -256,7 +260,11 @@ class Sumo(ldt.Simulator):
         self._now = until
         self.arrived += len(trips)
         time = self.context.instant(start)
+        noise = (
+            {"noise": self._windows.noise(sums, time, (until - start) // period)} if self.params.noise else {}
+        )
         return {
+            **noise,
             "flow": self._windows.flow(sums, time, (until - start) / ldt.SECOND),
             "emissions": self._windows.emissions(sums, time),
             "trips": trips,

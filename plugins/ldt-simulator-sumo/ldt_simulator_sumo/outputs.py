@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 import ldt_core as ldt
 
-TRAFFIC, HEAVY, EMISSIONS = "traffic", "heavy", "emissions"
+TRAFFIC, HEAVY, EMISSIONS, NOISE = "traffic", "heavy", "emissions", "noise"
 ATTRIBUTES = {
     TRAFFIC: ("sampledSeconds", "distance", "entered", "departed"),
     HEAVY: ("entered", "departed"),
     EMISSIONS: ("CO2_abs", "NOx_abs", "PMx_abs", "fuel_abs"),
+    NOISE: ("noise",),
 }
 Sums = dict[str, NDArray[np.float64]]
-"""Meandata id -> array of shape (edges, attributes): sums over a span of time."""
+"""Meandata id -> array of shape (edges, attributes): sums over a span of time (of noise: of its energy, by interval)."""
 
 _ELEMENT = {
     "interval": re.compile(rb"<interval\s(?:[^>]*/>|.*?</interval>)", re.S),
@@ -34,7 +35,11 @@ _ELEMENT = {
 
 
 def write_definitions(
-    target: Path, period: float, heavy_types: Sequence[str], default_emissions: str | None
+    target: Path,
+    period: float,
+    heavy_types: Sequence[str],
+    default_emissions: str | None,
+    noise: bool = False,
 ) -> Path:
     """The additional file that asks SUMO for edge data of every ``period`` seconds.
 
@@ -53,6 +58,10 @@ def write_definitions(
             extra = f" vTypes={quoteattr(' '.join(heavy_types))}"
         elif name == EMISSIONS:
             extra = ' type="emissions"'
+        elif name == NOISE:
+            if not noise:
+                continue
+            extra = ' type="harmonoise"'
         lines.append(
             f'<edgeData id="{name}" file="{name}.xml" period="{period:g}" excludeEmpty="true"{extra} '
             f'writeAttributes="{" ".join(attributes)}"/>'
@@ -86,12 +95,14 @@ class Tail:
 class EdgeData:
     """Sums per edge of the intervals that ended since the last look."""
 
-    def __init__(self, folder: Path, edges: Mapping[str, int], with_heavy: bool) -> None:
+    def __init__(
+        self, folder: Path, edges: Mapping[str, int], with_heavy: bool, with_noise: bool = False
+    ) -> None:
         self._rows = edges
         self._tails = {
             name: Tail(folder / f"{name}.xml", "interval")
             for name in ATTRIBUTES
-            if with_heavy or name != HEAVY
+            if (with_heavy or name != HEAVY) and (with_noise or name != NOISE)
         }
 
     def new(self, intervals: int) -> Sums:
@@ -104,7 +115,13 @@ class EdgeData:
                 known = [edge for edge in interval if edge.attrib["id"] in self._rows]
                 if known:  # an edge stands in an interval at most once, so one indexed sum is exact
                     rows = [self._rows[edge.attrib["id"]] for edge in known]
-                    total[rows] += [[float(edge.get(a) or 0.0) for a in attributes] for edge in known]
+                    values = [[float(edge.get(a) or 0.0) for a in attributes] for edge in known]
+                    # Levels are not added, their energies are; SUMO writes 0 where nothing was heard.
+                    total[rows] += (
+                        np.where(np.equal(values, 0), 0, 10 ** (np.array(values) / 10))
+                        if (name == NOISE)
+                        else values
+                    )
             if seen != intervals:
                 raise ldt.InputError(
                     f"SUMO wrote {seen} intervals of {name} data where {intervals} were due",

@@ -136,6 +136,7 @@ class Params(ldt.Params):
     signals: list[Signal] = ldt.Field([])
     emission_class: Emissions = Emissions()
     mesoscopic: bool = False
+    noise: bool = ldt.Field(False, description="levels per edge (Harmonoise) on the port noise")
     step_length: ldt.Duration = ldt.Field(ldt.SECOND, ge=10_000)
     scale: float = ldt.Field(1.0, gt=0, description="demand is multiplied by it")
     teleport_after: ldt.Duration | None = ldt.Field(
@@ -151,6 +152,8 @@ class Params(ldt.Params):
 
     @model_validator(mode="after")
     def _network(self) -> Params:
+        if self.noise and self.mesoscopic:
+            raise ValueError("noise needs single vehicles: leave out mesoscopic, or noise")
         if self.network is None and self.demand.config is None:
             raise ValueError("give a network, or a demand.config that names one")
         return self

@@ -54,6 +54,16 @@ OUTPUTS: dict[str, ldt.Port] = {
         id="edge",
         description="Mass emitted on each edge during the window.",
     ),
+    "noise": ldt.Port(
+        {
+            "time": _TIME,
+            "edge": _EDGE,
+            "noise": ldt.number("dB", "x:sound_level_harmonoise", cell="mean", range=(0, 200)),
+        },
+        entity=_ENTITY,
+        id="edge",
+        description="Level by the Harmonoise source model beside each edge, energetic mean; 0 where nothing drove.",
+    ),
     "trips": ldt.Port(
         {
             "time": ldt.instant(description="arrival"),

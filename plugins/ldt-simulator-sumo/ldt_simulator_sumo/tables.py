@@ -58,6 +58,12 @@ class Windows:
             }
         )
 
+    def noise(self, sums: Sums, time: np.datetime64, intervals: int) -> ldt.Table:
+        """The level of the window's mean energy; 0 dB where nothing drove."""
+        energy = sums["noise"][:, 0] / intervals
+        level = 10 * np.log10(np.maximum(energy, 1.0))
+        return ldt.Table({"time": np.full(len(level), time), "edge": self._ids, "noise": level})
+
     def emissions(self, sums: Sums, time: np.datetime64) -> ldt.Table:
         co2, nox, pmx, fuel = sums["emissions"].T / 1000.0  # SUMO sums milligrams
         times = np.full(len(co2), time)

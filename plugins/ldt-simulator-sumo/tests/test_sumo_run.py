@@ -242,3 +242,26 @@ def test_the_ports_name_source_and_made_up_demand(sumo: Make) -> None:
     assert "OpenStreetMap" in (outputs["flow"].attribution or "")
     assert "1200 vehicles per hour for 60 minutes" in (outputs["trips"].synthetic or "")
     assert outputs["network"].synthetic is None
+
+
+def test_noise_is_an_energetic_mean_and_more_traffic_is_louder(grid: Path, sumo: Make, play: Play) -> None:
+    params = {"network": str(grid), **GRID, "noise": True}
+    simulator = sumo(params, folder="a")
+    assert simulator.ports()[1]["noise"].columns["noise"].unit == "dB"
+    whole = play(simulator, [900])
+    parts = play(sumo(params, folder="b"), [300, 600, 900])
+    level = whole[1]["noise"]["noise"]
+    energy = sum(10 ** (r["noise"]["noise"] / 10) for r in parts[1:]) / 3
+    heard = level > 0
+    assert heard.sum() > 10
+    np.testing.assert_allclose(10 * np.log10(energy[heard]), level[heard], atol=0.05)
+    flow = whole[1]["flow"]["flow"]
+    assert np.all(level[flow == 0] == 0)
+    assert level[flow > np.quantile(flow, 0.9)].mean() > level[(flow > 0) & (flow < np.median(flow))].mean()
+    assert 30 < level[heard].mean() < 90
+
+
+def test_noise_is_asked_for_and_not_of_groups_of_vehicles(grid: Path, sumo: Make) -> None:
+    assert "noise" not in sumo({"network": str(grid), **GRID}).ports()[1]
+    with pytest.raises(ValueError, match="single vehicles"):
+        sumo({"network": str(grid), **GRID, "noise": True, "mesoscopic": True})
