@@ -338,11 +338,11 @@ class DataSource(Component):
 
     def read(self, query: Query) -> Tables | Iterator[Tables]:
         """The rows of every output port asked for, or an iterator of batches of them."""
-        raise NotImplementedError(f"{type(self).__name__} is read by listening")
+        raise Unsupported(f"'{self.id}' is read by listening only")
 
     def listen(self, query: Query, cursor: str | None = None) -> Iterator[tuple[Tables, str]]:
         """Batches as they arrive, each with the cursor that resumes after it."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be listened to")
+        raise Unsupported(f"'{self.id}' cannot be listened to")
 
     def version(self, query: Query) -> str | None:
         """A text that changes whenever ``read(query)`` would; None where that cannot be known.
@@ -392,10 +392,10 @@ class Simulator(Component):
         """
 
     def get_state(self) -> bytes:
-        raise NotImplementedError
+        raise Unsupported(f"'{self.id}' does not give or take its state")
 
     def set_state(self, state: bytes) -> None:
-        raise NotImplementedError
+        raise Unsupported(f"'{self.id}' does not give or take its state")
 
 
 class Info(NamedTuple):
