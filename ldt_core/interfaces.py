@@ -287,7 +287,6 @@ class Component(ABC):
     stochastic: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
     dynamic: ClassVar[bool] = False
-    capabilities: ClassVar[frozenset[str]] = frozenset()
     processes: ClassVar[Sequence[str]] = ()
     hosts: ClassVar[Sequence[str]] = ()
     live: ClassVar[Sequence[str]] = ()
@@ -312,6 +311,14 @@ class Component(ABC):
         Override where ports depend on parameters, and set ``dynamic = True``.
         """
         return self.inputs, self.outputs
+
+    def capabilities(self) -> frozenset[str]:
+        """What it can do with these parameters: ``state``, ``incremental``; by default all that its class can.
+
+        Override where that depends on parameters (an FMU that cannot save its state). May read headers,
+        never data, and only narrow what the class shows.
+        """
+        return shown_capabilities(type(self))
 
     def finalize(self) -> None:
         """Release what is held. Called once at the end, also after an error; may be called twice."""
@@ -489,6 +496,16 @@ class Viewer(Component):
 
     @abstractmethod
     def render(self, view: View) -> Scene: ...
+
+
+def shown_capabilities(component: type[Component]) -> frozenset[str]:
+    """Capabilities that a class shows by overriding the method that carries them."""
+    found = set()
+    if issubclass(component, DataSource) and component.listen is not DataSource.listen:
+        found.add("incremental")
+    if issubclass(component, Simulator) and component.get_state is not Simulator.get_state:
+        found.add("state")
+    return frozenset(found)
 
 
 def fail_input(what: str, *, where: str = "", fix: str = "") -> NoReturn:

@@ -23,7 +23,7 @@ PERSONAL = ("none", "pseudonymous", "personal", "sensitive")
 
 @dataclass(frozen=True)
 class Node:
-    """One component of the twin, resolved: its class, parameters, ports and step (us)."""
+    """One component of the twin, resolved: its class, parameters, ports, step (us) and capabilities."""
 
     name: str
     offer: Offer
@@ -33,6 +33,7 @@ class Node:
     inputs: Mapping[str, AnyPort]
     outputs: Mapping[str, AnyPort]
     step: int | None = None
+    capabilities: frozenset[str] = frozenset()
 
     def seed(self, twin_seed: int, replicate: int) -> int:
         """Depends on the twin's seed, the component's name and the replicate, never on the scenario."""

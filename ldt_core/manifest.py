@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .catalog import load_package
-from .interfaces import CONTRACT, Component, DataSource, File, Simulator, unit_of
+from .interfaces import CONTRACT, Component, File, shown_capabilities, unit_of
 from .tables import port_as_dict
 
 
@@ -34,7 +34,7 @@ def describe(component: type[Component]) -> dict[str, Any]:
         "units": _units(component),
         "secrets": sorted(n for n, p in schema.get("properties", {}).items() if p.get("writeOnly")),
         "files": sorted(n for n, p in schema.get("properties", {}).items() if "'file'" in str(p)),
-        "capabilities": sorted(component.capabilities | _offered(component)),
+        "capabilities": sorted(shown_capabilities(component)),
         "stochastic": component.stochastic,
         "deterministic": component.deterministic,
         "processes": list(component.processes),
@@ -44,16 +44,6 @@ def describe(component: type[Component]) -> dict[str, Any]:
         "tolerances": dict(component.tolerances),
         "resources": dict(component.resources),
     }
-
-
-def _offered(component: type[Component]) -> set[str]:
-    """Capabilities that a class shows by overriding the method that carries them."""
-    found = set()
-    if issubclass(component, DataSource) and component.listen is not DataSource.listen:
-        found.add("incremental")
-    if issubclass(component, Simulator) and component.get_state is not Simulator.get_state:
-        found.add("state")
-    return found
 
 
 def _units(component: type[Component]) -> dict[str, str]:

@@ -17,7 +17,16 @@ from pydantic import ValidationError
 
 from . import errors as e
 from .catalog import Catalog, load
-from .interfaces import AnyPort, Component, Context, DataSource, Model, Viewer, parse_duration
+from .interfaces import (
+    AnyPort,
+    Component,
+    Context,
+    DataSource,
+    Model,
+    Viewer,
+    parse_duration,
+    shown_capabilities,
+)
 from .linking import Linker, Node
 from .runner import broken, guarded
 from .schedule import Group, check_steps, dry_run, find_groups, refuse_cycles, settle_steps
@@ -153,7 +162,13 @@ def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:
     context = Context(start=twin.period.start, crs=twin.crs, bbox=twin.bbox, cache=proof.cache / component.id)
     place = twin.place("components", name)
     try:
-        inputs, outputs = guarded(name, "ports", lambda: component(params, context).ports())
+        instance = guarded(name, "construction", lambda: component(params, context))
+        inputs, outputs = guarded(name, "ports", instance.ports)
+        capabilities = frozenset(guarded(name, "capabilities", instance.capabilities))
+        if odd := sorted(capabilities - shown_capabilities(component)):
+            raise broken(
+                f"{place} ({name})", f"capabilities returned {', '.join(odd)}, which the class does not show"
+            )
     except e.LdtError as exc:
         exc.where = f"{place} ({exc.where})"
         raise
@@ -170,7 +185,7 @@ def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:
         said = {port.step for port in outputs.values() if port.at == "step" and port.step}
         step = parse_duration(said.pop()) if len(said) == 1 else None
     offer = proof.catalog.find(entry.use)
-    return Node(name, offer, component, params, entry.params, inputs, outputs, step)
+    return Node(name, offer, component, params, entry.params, inputs, outputs, step, capabilities)
 
 
 def _load(proof: _Proof, use: str, place: str) -> type[Component]:

@@ -48,6 +48,7 @@ def specimens(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Iter
     offers = [
         ("well", "source"),
         ("mill", "simulator"),
+        ("keeper", "simulator"),
         ("dice", "simulator"),
         ("sieve", "model"),
         ("fussy", "model"),

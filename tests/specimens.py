@@ -88,6 +88,23 @@ class Dice(Mill):
     stochastic = True
 
 
+class Keeper(Mill):
+    """A simulator that can save its state where its level is not above 1, and claims too much above 2."""
+
+    id = "keeper"
+
+    def capabilities(self) -> frozenset[str]:
+        if self.params.level > 2:
+            return frozenset({"state", "levitation"})
+        return super().capabilities() if self.params.level <= 1 else frozenset()
+
+    def get_state(self) -> bytes:
+        return b""
+
+    def set_state(self, state: bytes) -> None:
+        assert state == b""
+
+
 class Sieve(_Specimen, ldt.Model):
     """A model."""
 
@@ -130,7 +147,7 @@ def ldt_data_sources() -> list[type[ldt.DataSource]]:
 
 @ldt.hookimpl
 def ldt_simulators() -> list[type[ldt.Simulator]]:
-    return [Mill, Dice]
+    return [Mill, Dice, Keeper]
 
 
 @ldt.hookimpl

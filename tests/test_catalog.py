@@ -19,18 +19,18 @@ from ldt_core import catalog as under_test
 from ldt_core.catalog import Catalog, Offer, installed, load, load_package
 from ldt_core.errors import PluginError
 
-OFFER: dict[str, Any] = {"id": "well", "kind": "source", "title": "Well", "contract": 1}
-COMMAND = {"name": "dig", "help": "dig deeper", "target": "ldt_well:dig"}
+OFFER: dict[str, Any] = {"id": "spring", "kind": "source", "title": "Spring", "contract": 1}
+COMMAND = {"name": "dig", "help": "dig deeper", "target": "ldt_spring:dig"}
 CODE = """
 import ldt_core as ldt
 
-class Well(ldt.DataSource):
-    id = "well"
+class Spring(ldt.DataSource):
+    id = "spring"
     def read(self, query): ...
 
 @ldt.hookimpl
 def ldt_data_sources():
-    return [Well]
+    return [Spring]
 """
 
 
@@ -43,8 +43,8 @@ class Site:
 
     def put(
         self,
-        distribution: str = "ldt-well",
-        package: str = "ldt_well",
+        distribution: str = "ldt-spring",
+        package: str = "ldt_spring",
         *,
         manifest: Any = None,
         code: str = CODE,
@@ -86,7 +86,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def own(found: Catalog) -> list[Offer]:
-    return [o for o in found.offers if o.package.startswith("ldt_well")]
+    return [o for o in found.offers if o.package.startswith("ldt_spring")]
 
 
 # -- finding ----------------------------------------------------------------------------------
@@ -96,11 +96,11 @@ def test_an_offer_is_found_and_nothing_imported(site: Site) -> None:
     site.put(manifest=manifest(OFFER, commands=[COMMAND]), code="raise SystemExit('imported')")
     found = installed()
     (offer,) = own(found)
-    assert offer[:6] == ("well", "source", "Well", "ldt-well", "2.5", "ldt_well")
+    assert offer[:6] == ("spring", "source", "Spring", "ldt-spring", "2.5", "ldt_spring")
     assert offer.describe() == OFFER
     assert [c.name for c in found.commands] == ["dig"]
     assert not found.problems
-    assert "ldt_well" not in sys.modules
+    assert "ldt_spring" not in sys.modules
 
 
 def test_an_egg_info_an_editable_folder_and_odd_places_on_the_path(site: Site, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_egg_info_an_editable_folder_and_odd_places_on_the_path(site: Site, t
     about = site.put(manifest=manifest(OFFER), info="{}.egg-info", metadata="PKG-INFO")
     source = tmp_path / "source"
     source.mkdir()
-    (site.folder / "ldt_well").rename(source / "ldt_well")
+    (site.folder / "ldt_spring").rename(source / "ldt_spring")
     (site.folder / "ldt_flat.egg-info").write_text("a file, as old installers left it")
     archive = tmp_path / "all.zip"
     with zipfile.ZipFile(archive, "w") as stream:
@@ -136,7 +136,7 @@ BROKEN: dict[str, Any] = {
     "a list": ("[]", "component.json cannot be read"),
     "no commands": ({"components": []}, "'commands'"),
     "an id that is a number": (manifest({**OFFER, "id": 7}), "id is 7, not a text"),
-    "no title": (manifest({"id": "well", "kind": "source"}), "'title'"),
+    "no title": (manifest({"id": "spring", "kind": "source"}), "'title'"),
     "another kind": (manifest({**OFFER, "kind": "oracle"}), "there is no kind 'oracle'"),
     "a command without a name": (manifest(commands=[{**COMMAND, "name": None}]), "name is None"),
     "not UTF-8": ("\udcff", "UnicodeDecodeError"),
@@ -146,20 +146,20 @@ BROKEN: dict[str, Any] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_manifest_is_named_and_the_others_are_found(site: Site, name: str) -> None:
     content, said = BROKEN[name]
-    site.put("ldt-bad", "ldt_well_bad", manifest="" if name == "not UTF-8" else content)
+    site.put("ldt-bad", "ldt_spring_bad", manifest="" if name == "not UTF-8" else content)
     if name == "not UTF-8":
-        (site.folder / "ldt_well_bad" / "component.json").write_bytes(b"\xff")
+        (site.folder / "ldt_spring_bad" / "component.json").write_bytes(b"\xff")
     site.put(manifest=manifest(OFFER))
     found = installed()
-    assert [o.id for o in own(found)] == ["well"]
+    assert [o.id for o in own(found)] == ["spring"]
     (problem,) = found.problems
     assert problem.startswith("ldt-bad: ")
     assert said in problem
-    (site.folder / "ldt_well_bad" / "component.json").write_text(json.dumps(manifest()))
+    (site.folder / "ldt_spring_bad" / "component.json").write_text(json.dumps(manifest()))
     assert installed().problems == [], "what is mended is seen at once"
 
 
-@pytest.mark.parametrize("package", ["ldt_absent", "os.path", "ldt_well:thing", "../ldt_well", ""])
+@pytest.mark.parametrize("package", ["ldt_absent", "os.path", "ldt_spring:thing", "../ldt_spring", ""])
 def test_an_entry_that_names_no_package_is_a_problem(site: Site, package: str) -> None:
     site.put(manifest=manifest(OFFER), entry=f"[ldt]\n{{}} = {package}\n")
     assert "has no component.json" in installed().problems[0]
@@ -182,7 +182,7 @@ def test_a_finder_that_raises_hides_only_its_own(site: Site, monkeypatch: pytest
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     site.put(manifest=manifest(OFFER))
     site.put("ldt-gone", "ldt_gone", manifest=manifest())
-    assert [o.id for o in own(installed())] == ["well"]
+    assert [o.id for o in own(installed())] == ["spring"]
 
 
 # -- the index --------------------------------------------------------------------------------
@@ -195,10 +195,10 @@ def test_the_index_is_used_until_something_changes(site: Site, monkeypatch: pyte
     monkeypatch.setattr(under_test, "_scan", lambda folders: scans.append(1) or scan(folders))
     assert installed() == installed()
     assert len(scans) == 1
-    path = site.folder / "ldt_well" / "component.json"
-    path.write_text(json.dumps(manifest({**OFFER, "title": "Deep well"})))
+    path = site.folder / "ldt_spring" / "component.json"
+    path.write_text(json.dumps(manifest({**OFFER, "title": "Deep spring"})))
     os.utime(path, ns=(1, 1))
-    assert own(installed())[0].title == "Deep well"
+    assert own(installed())[0].title == "Deep spring"
     (about / "entry_points.txt").unlink()
     about.joinpath("METADATA").unlink()
     about.rmdir()  # uninstalled
@@ -213,7 +213,7 @@ def test_a_damaged_index_is_made_anew(site: Site, tmp_path: Path, content: str) 
     installed()
     (index,) = (tmp_path / "cache").glob("index-*.json")
     index.write_text(content)
-    assert [o.id for o in own(installed())] == ["well"]
+    assert [o.id for o in own(installed())] == ["spring"]
     assert json.loads(index.read_text())["version"] == 1
 
 
@@ -223,14 +223,14 @@ def test_a_cache_that_cannot_be_written_costs_time_only(
     site.put(manifest=manifest(OFFER))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LDT_CACHE", str(tmp_path / "file" / "cache"))
-    assert [o.id for o in own(installed())] == ["well"]
+    assert [o.id for o in own(installed())] == ["spring"]
 
 
 def test_eight_processes_write_the_index_at_once(site: Site, tmp_path: Path) -> None:
     site.put(manifest=manifest(OFFER))
     code = (
         "import sys; from ldt_core.catalog import installed\n"
-        "for n in range(60): assert [o.id for o in installed(refresh=n % 2 == 0).offers] == ['well']\n"
+        "for n in range(60): assert [o.id for o in installed(refresh=n % 2 == 0).offers] == ['spring']\n"
     )
     root = str(Path(__file__).resolve().parent.parent)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site.folder), root]), "PYTHONWARNINGS": "error"}
@@ -247,16 +247,16 @@ def test_eight_processes_write_the_index_at_once(site: Site, tmp_path: Path) -> 
 
 def test_two_owners_of_one_id_are_both_named(site: Site) -> None:
     site.put(manifest=manifest(OFFER))
-    site.put("ldt-other", "ldt_well_other", manifest=manifest(OFFER))
+    site.put("ldt-other", "ldt_spring_other", manifest=manifest(OFFER))
     with pytest.raises(PluginError) as caught:
-        installed().find("well")
+        installed().find("spring")
     assert caught.value.code == "two owners"
-    assert "ldt-other 2.5 and ldt-well 2.5" in caught.value.what
+    assert "ldt-other 2.5 and ldt-spring 2.5" in caught.value.what
 
 
 def test_what_is_not_installed_says_who_offers_it(site: Site) -> None:
     site.put(manifest=manifest(OFFER))
-    with pytest.raises(PluginError, match="did you mean 'well'"):
+    with pytest.raises(PluginError, match="did you mean 'spring'"):
         installed().find("wel")
     with pytest.raises(PluginError, match="pip install ldt-source-csv"):
         Catalog([], [], []).find("csv")
@@ -277,10 +277,14 @@ BAD_CODE: dict[str, tuple[str, str, str]] = {
         "import failed",
         "which is no model class",
     ),
-    "no id": (CODE.replace('    id = "well"\n', ""), "import failed", "no source class with an id"),
-    "two of one id": (CODE + "    return [Well, type('Well2', (Well,), {})]", "import failed", "two classes"),
+    "no id": (CODE.replace('    id = "spring"\n', ""), "import failed", "no source class with an id"),
+    "two of one id": (
+        CODE + "    return [Spring, type('Well2', (Spring,), {})]",
+        "import failed",
+        "two classes",
+    ),
     "no hook": ("", "manifest differs from code", "offers no such class"),
-    "another id": (CODE.replace('"well"', '"pond"'), "manifest differs from code", "the source 'well'"),
+    "another id": (CODE.replace('"spring"', '"pond"'), "manifest differs from code", "the source 'spring'"),
 }
 
 
@@ -288,32 +292,32 @@ BAD_CODE: dict[str, tuple[str, str, str]] = {
 def test_code_that_cannot_be_used_is_told_with_its_package(site: Site, name: str) -> None:
     code, number, said = BAD_CODE[name]
     if name == "two of one id":
-        code = CODE.replace("return [Well]", "return [Well, type('Well2', (Well,), {})]")
+        code = CODE.replace("return [Spring]", "return [Spring, type('Well2', (Spring,), {})]")
     site.put(manifest=manifest(OFFER), code=code)
     with pytest.raises(PluginError) as caught:
-        load(installed().find("well"))
+        load(installed().find("spring"))
     assert caught.value.code == number
     assert said in str(caught.value)
-    assert "ldt_well" in str(caught.value) or "ldt-well" in str(caught.value)
+    assert "ldt_spring" in str(caught.value) or "ldt-spring" in str(caught.value)
     assert caught.value.fix
 
 
 def test_another_contract_is_refused_before_the_import(site: Site) -> None:
     site.put(manifest=manifest({**OFFER, "contract": 2}), code="raise SystemExit('imported')")
     with pytest.raises(PluginError) as caught:
-        load(installed().find("well"))
+        load(installed().find("spring"))
     assert caught.value.code == "contract version"
-    assert "pip install --upgrade ldt-well ldt-core" in caught.value.fix
+    assert "pip install --upgrade ldt-spring ldt-core" in caught.value.fix
 
 
 def test_a_good_plugin_loads(site: Site) -> None:
     site.put(manifest=manifest(OFFER))
-    assert load(installed().find("well")).id == "well"
+    assert load(installed().find("spring")).id == "spring"
 
 
 def test_a_manifest_that_is_gone_is_told(site: Site) -> None:
     site.put(manifest=manifest(OFFER))
-    offer = installed().find("well")
+    offer = installed().find("spring")
     path = Path(offer.manifest)
     spoil: list[Callable[[], Any]] = [
         lambda: path.write_text("[]"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -34,3 +34,24 @@ def test_what_a_component_does_not_offer_is_unsupported(call: Callable[[], Any],
     with pytest.raises(ldt.Unsupported) as caught:
         call()
     assert caught.value.what == said
+
+
+class Saved(Still):
+    id = "saved"
+
+    def get_state(self) -> bytes:
+        return b""
+
+
+class Heard(Silent):
+    id = "heard"
+
+    def listen(self, query: ldt.Query, cursor: str | None = None) -> Iterator[tuple[ldt.Tables, str]]:
+        yield from ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"), [(Still, set()), (Saved, {"state"}), (Silent, set()), (Heard, {"incremental"})]
+)
+def test_a_component_can_what_its_class_overrides(kind: type[ldt.Component], shown: set[str]) -> None:
+    assert kind().capabilities() == shown

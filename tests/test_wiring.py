@@ -122,6 +122,17 @@ def expect(error: e.LdtError, group: str, code: str, exit_code: int, *words: str
         assert word in str(error), str(error)
 
 
+@pytest.mark.parametrize(("level", "can"), [(1.0, {"state"}), (2.0, set())])
+def test_what_a_component_can_depends_on_its_parameters(draft: Draft, level: float, can: set[str]) -> None:
+    plan = draft.add("a", "keeper", step="5min", level=level).prove()
+    assert plan.nodes["a"].capabilities == can
+
+
+def test_a_component_claims_no_more_than_its_class_shows(draft: Draft) -> None:
+    error = draft.add("a", "keeper", step="5min", level=3.0).fails_once()
+    expect(error, "E6", "contract broken", 13, "levitation", "(a)")
+
+
 # -- what fits ---------------------------------------------------------------------------------
 
 

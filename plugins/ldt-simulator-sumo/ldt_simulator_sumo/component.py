@@ -37,7 +37,6 @@ class Sumo(ldt.Simulator):
     outputs = ports.OUTPUTS
     stochastic = True
     dynamic = True
-    capabilities = frozenset({"state"})
     processes = ("sumo", "netconvert")
     validity: ClassVar[Mapping[str, Any]] = {
         "scale": "a district to a city; motor traffic on streets",
