@@ -80,6 +80,7 @@ SECTIONS = [
     ("run", "RunRules", "run:"),
     ("components", "ComponentEntry", "components: {NAME: ...}"),
     ("columns", "ColumnEntry", "components: {NAME: {columns: {COLUMN: ...}}}"),
+    ("resources", "Resources", "components: {NAME: {resources: ...}}"),
     ("connect", "Link", "connect: [...]"),
     ("record", "RecordRule", "record: {COMPONENT.PORT: ...}"),
     ("kpis", "KpiDefinition", "kpis: {NAME: ...}"),

@@ -16,6 +16,7 @@ _HOME = {
     "interfaces": "CONTRACT SECOND Component Context DataSource Duration Field File Flag Info Model Params Query "
     "Secret Simulator Step View Viewer Window parse_duration format_duration unit",
     "hookspecs": "hookimpl",
+    "engines.protocol": "Engine Event Needs Setting",
     "units": "conversion Conversion",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -24,6 +25,10 @@ _SUBMODULES = ("scene", "testing")
 if TYPE_CHECKING:
     from . import scene as scene
     from . import testing as testing
+    from .engines.protocol import Engine as Engine
+    from .engines.protocol import Event as Event
+    from .engines.protocol import Needs as Needs
+    from .engines.protocol import Setting as Setting
     from .errors import Cancelled as Cancelled
     from .errors import DataError as DataError
     from .errors import InputError as InputError

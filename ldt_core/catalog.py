@@ -14,7 +14,7 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import PluginError, nearest
 
 if TYPE_CHECKING:
+    from .engines.protocol import Engine
     from .interfaces import Component
 
 GROUP = "ldt"
 KINDS = ("source", "model", "simulator", "viewer")
 _LOADED: dict[str, Any] = {}
 """pluggy's manager of every package that this process has loaded."""
-_INDEX_VERSION = 1
+_INDEX_VERSION = 2
 
 
 class Offer(NamedTuple):
@@ -65,12 +66,27 @@ class Command(NamedTuple):
     distribution: str
 
 
+class EngineOffer(NamedTuple):
+    """An engine that a plugin adds to ``ldt run --engine``."""
+
+    name: str
+    package: str
+    distribution: str
+
+
+def engine_names(offers: Sequence[EngineOffer]) -> list[str]:
+    """The names that ``ldt run --engine`` takes: the core's, then those of plugins."""
+    own = ["local", "dask", "slurm"]
+    return own + sorted({o.name for o in offers} - set(own))
+
+
 class Catalog(NamedTuple):
     """All that is installed. ``problems`` lists the distributions whose manifest cannot be read."""
 
     offers: list[Offer]
     commands: list[Command]
     problems: list[str]
+    engines: Sequence[EngineOffer] = ()
 
     def find(self, id: str) -> Offer:
         """The one offer of ``id``, or ``PluginError``: not installed, or two owners."""
@@ -146,7 +162,10 @@ def _read_index(index: Path, stamp: list[list[Any]]) -> Catalog | None:
             if os.stat(path).st_mtime_ns != changed:  # noqa: PTH116
                 return None
         return Catalog(
-            [Offer(*o) for o in found["offers"]], [Command(*c) for c in found["commands"]], found["problems"]
+            [Offer(*o) for o in found["offers"]],
+            [Command(*c) for c in found["commands"]],
+            found["problems"],
+            [EngineOffer(*e) for e in found["engines"]],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -164,7 +183,8 @@ def _write_index(index: Path, stamp: list[list[Any]], catalog: Catalog, manifest
 
 
 def _scan(folders: list[str]) -> tuple[Catalog, dict[str, int]]:
-    catalog, manifests = Catalog([], [], []), {}
+    engines: list[EngineOffer] = []
+    catalog, manifests = Catalog([], [], [], engines), {}
     for distribution, version, package in _entries(folders, catalog.problems):
         path = _manifest_path(package)
         if path is None:
@@ -172,7 +192,7 @@ def _scan(folders: list[str]) -> tuple[Catalog, dict[str, int]]:
             continue
         try:
             changed = path.stat().st_mtime_ns
-            offers, commands = _read_manifest(path, distribution, version, package)
+            offers, commands, places = _read_manifest(path, distribution, version, package)
         except (OSError, ValueError, KeyError, TypeError) as exc:
             catalog.problems.append(
                 f"{distribution}: {path.name} cannot be read ({type(exc).__name__}: {exc})"
@@ -181,6 +201,7 @@ def _scan(folders: list[str]) -> tuple[Catalog, dict[str, int]]:
         manifests[str(path)] = changed
         catalog.offers.extend(offers)
         catalog.commands.extend(commands)
+        engines.extend(places)
     catalog.offers.sort(key=lambda o: (KINDS.index(o.kind), o.id, o.distribution))
     catalog.commands.sort(key=lambda c: (c.name, c.distribution))
     return catalog, manifests
@@ -188,7 +209,7 @@ def _scan(folders: list[str]) -> tuple[Catalog, dict[str, int]]:
 
 def _read_manifest(
     path: Path, distribution: str, version: str, package: str
-) -> tuple[list[Offer], list[Command]]:
+) -> tuple[list[Offer], list[Command], list[EngineOffer]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     offers = [
         Offer(_text(c, "id"), _text(c, "kind"), _text(c, "title"), distribution, version, package, str(path))
@@ -201,7 +222,8 @@ def _read_manifest(
         Command(_text(c, "name"), _text(c, "help"), _text(c, "target"), distribution)
         for c in content["commands"]
     ]
-    return offers, commands
+    engines = [EngineOffer(_text(e, "name"), package, distribution) for e in content.get("engines", [])]
+    return offers, commands, engines
 
 
 def _text(item: dict[str, Any], key: str) -> str:
@@ -307,7 +329,7 @@ def load_package(package: str) -> dict[str, type[Component]]:
         raise PluginError(
             f"'{package}' implements a hook that does not exist: {exc}",
             code="unknown hook",
-            fix="hooks are: " + ", ".join(sorted(HOOKS.values())),
+            fix="hooks are: " + ", ".join(sorted([*HOOKS.values(), "ldt_engines"])),
         ) from exc
     _LOADED[package] = manager
     found: dict[str, type[Component]] = {}
@@ -319,6 +341,29 @@ def load_package(package: str) -> dict[str, type[Component]]:
                 raise _odd(package, f"{name} returned {component!r}, which is no {kind} class with an id")
             if found.setdefault(component.id, component) is not component:
                 raise _odd(package, f"two classes have the id '{component.id}'")
+    return found
+
+
+def load_engines(package: str) -> dict[str, type[Engine]]:
+    """Import a plugin's package and return its engines by name. Raises ``PluginError`` (import failed)."""
+    load_package(package)
+    found: dict[str, type[Engine]] = {}
+    for engine in _called(package, "ldt_engines", _LOADED[package].hook.ldt_engines):
+        if not isinstance(name := getattr(engine, "name", None), str) or not callable(engine):
+            raise _odd(package, f"ldt_engines returned {engine!r}, which is no engine class with a name")
+        found[name] = engine
+    return found
+
+
+def load_engine(offer: EngineOffer) -> type[Engine]:
+    """The class of an engine's offer. Raises ``PluginError`` when code and manifest differ."""
+    found = load_engines(offer.package).get(offer.name)
+    if found is None:
+        raise PluginError(
+            f"{offer.distribution} lists the engine '{offer.name}', but its code offers no such class",
+            code="manifest differs from code",
+            fix="reinstall the package, or run `ldt manifest` in its folder if it is yours",
+        )
     return found
 
 

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from . import __version__
-from .catalog import Command, installed
+from .catalog import Command, EngineOffer, engine_names, installed
 from .errors import LdtError, PluginError
 
 EPILOG = """exit codes: 0 done; 2 usage; 10 twin file, wiring or schedule; 11 plugin; 12 data; 13 run;
 14 store; 15 remote; 70 our own fault; 130 interrupted"""
 
 
-def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
+def build_parser(
+    commands: Sequence[Command] = (), engines: Sequence[EngineOffer] = ()
+) -> argparse.ArgumentParser:
     """The parser of all commands; those of plugins take their arguments as they are."""
     parser = argparse.ArgumentParser(
         prog="ldt",
@@ -65,7 +67,13 @@ def build_parser(commands: Sequence[Command] = ()) -> argparse.ArgumentParser:
     )
     run.add_argument("--all", action="store_true", help="all scenarios (the default)")
     run.add_argument("--dry-run", action="store_true", help="tell what would be computed, and stop")
-    run.add_argument("--engine", choices=["local", "dask", "slurm"], default="local")
+    run.add_argument(
+        "--engine",
+        choices=engine_names(engines),
+        default="local",
+        help="where tasks are run: on this machine, by Dask, or in a SLURM job",
+    )
+    run.add_argument("--address", default=None, help="dask: a running scheduler, tcp://HOST:PORT or its file")
     _run_options(run)
 
     compare = add("compare", "scenarios side by side: KPIs, targets, change against noise")
@@ -132,8 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        commands = installed().commands
-        parser = build_parser(commands)
+        found = installed()
+        commands = found.commands
+        parser = build_parser(commands, found.engines)
         chosen = commands_of(parser).get(words[0]) if words else None
         plugin = chosen.get_default("plugin") if chosen is not None else None
         if plugin is not None:

@@ -17,8 +17,10 @@ from typing import Any, Protocol, TextIO
 
 from . import errors
 from .catalog import Catalog
-from .engines.local import Event, LocalEngine
+from .engines.choice import LOCAL, Place
+from .engines.protocol import Engine, Event, Needs, Setting
 from .errors import LdtError, RunError, StoreError
+from .needs import largest, needs_of
 from .store import Entry, Store
 from .tasks import short, stage_fields, upstream
 from .twin import Twin
@@ -167,8 +169,8 @@ class Ensemble:
 
     # -- running -----------------------------------------------------------------------------
 
-    def run(self, folder: Path, workers: int, watch: Watcher) -> None:
-        """Compute what is missing; other tasks come to their end when one fails.
+    def run(self, folder: Path, workers: int, watch: Watcher, place: Place = LOCAL) -> None:
+        """Compute what is missing, where ``place`` says; other tasks come to their end when one fails.
 
         Raises what failed: one error, or an ``ErrorList`` where there are several kinds.
         """
@@ -181,7 +183,9 @@ class Ensemble:
         (folder / "tasks").mkdir(exist_ok=True)
         (folder / "logs").mkdir(exist_ok=True)
         width = sum(w.state in ("ready", "waiting") for w in self.works.values())
-        engine = LocalEngine(max(1, min(workers, width)), folder / "logs")
+        width = max(1, min(workers, width))
+        most = largest([self._needs(work) for work in self.works.values()])
+        engine = place.start(Setting(folder.resolve(), self.store.root.resolve(), width, largest=most))
         pending: dict[str, Work] = {}
         failures: list[tuple[Work, LdtError]] = []
         clean = False
@@ -201,9 +205,7 @@ class Ensemble:
             engine.close(kill=not clean)
         _raise_failures(failures)
 
-    def _submit(
-        self, works: Sequence[Work], engine: LocalEngine, folder: Path, pending: dict[str, Work]
-    ) -> None:
+    def _submit(self, works: Sequence[Work], engine: Engine, folder: Path, pending: dict[str, Work]) -> None:
         for work in works:
             inputs = self.inputs_of(work)
             assert inputs is not None
@@ -221,9 +223,12 @@ class Ensemble:
                 "cache": str(self.cache.resolve()),
                 "fields": work.fields,
             }
-            path.write_text(json.dumps(task, indent=1), encoding="utf-8")
+            path.write_text(json.dumps(task), encoding="utf-8")
             pending[name] = work
-            engine.submit(path)
+            engine.submit(path.resolve(), self._needs(work))
+
+    def _needs(self, work: Work) -> Needs:
+        return needs_of(self.twins[work.scenario], work.plan, work.stage)
 
     def _note(
         self,
@@ -281,17 +286,14 @@ def _errors(event: Event) -> list[LdtError]:
     """What an engine says of a failed or lost task, as errors again."""
     if event.kind == "failed":
         return [_error(dict(found)) for found in event.payload["errors"]]
-    how, words = event.payload["how"], event.payload["last_words"]
-    killed = "SIGKILL" in how
-    return [
-        RunError(
-            f"its worker {how}, {event.payload['of']} times. Last words: {words or 'none'}",
-            code="killed",
-            fix="if memory ran out, run with fewer workers: --workers 1"
-            if killed
-            else "report this to the component's author; logs/ in the run's folder holds what it said",
-        )
-    ]
+    lost = event.payload
+    text = f"its worker {lost['how']}, {lost['of']} times. Last words: {lost['last_words'] or 'none'}"
+    less = "run fewer tasks at once: --workers 1, or say in the twin file what it needs: resources: {memory: 8GiB}"
+    if lost.get("memory"):
+        return [RunError(f"memory ran out: {text}", code="out of memory", fix=less)]
+    killed = f"if memory ran out, {less}" if "SIGKILL" in lost["how"] else ""
+    log = "report this to the component's author; `ldt log` shows what the task said"
+    return [RunError(text, code="killed", fix=killed or log)]
 
 
 def _error(found: dict[str, Any]) -> LdtError:

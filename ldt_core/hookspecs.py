@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from .engines.protocol import Engine
     from .interfaces import DataSource, Model, Simulator, Viewer
 
 hookspec = pluggy.HookspecMarker("ldt")
@@ -32,6 +33,15 @@ def ldt_simulators() -> list[type[Simulator]]:  # type: ignore[empty-body]
 @hookspec
 def ldt_viewers() -> list[type[Viewer]]:  # type: ignore[empty-body]
     """Return the viewer classes of this package."""
+
+
+@hookspec
+def ldt_engines() -> list[type[Engine]]:  # type: ignore[empty-body]
+    """Return the engine classes of this package, each with the ``name`` that ``ldt run --engine`` takes.
+
+    Called when a run names one of them. An engine is constructed with an ``ldt.Setting``, takes paths of
+    task files, hands each to an ``ldt worker`` somewhere and passes on what that answers as ``ldt.Event``.
+    """
 
 
 @hookspec

@@ -276,7 +276,9 @@ class Component(ABC):
     ``processes`` and ``hosts`` declare programs started and hosts reached; ``stochastic`` says that
     the seed matters; ``live`` names parameters that may change on a restored state;
     ``validity`` says in words and ranges where results can be trusted; ``tolerances`` how far two
-    runs may differ (absolute, by output column).
+    runs may differ (absolute, by output column). ``resources`` says what a run needs, such as
+    ``{"memory": "4GiB", "cpus": "2"}``, so that it can be placed; the twin file may say otherwise.
+    ``process = "fresh"`` asks for a process in which nothing ran before and nothing will run after.
     """
 
     kind: ClassVar[Literal["source", "model", "simulator", "viewer"]]
@@ -293,6 +295,7 @@ class Component(ABC):
     validity: ClassVar[Mapping[str, Any]] = {}
     tolerances: ClassVar[Mapping[str, float]] = {}
     resources: ClassVar[Mapping[str, str]] = {}
+    process: ClassVar[Literal["shared", "fresh"]] = "shared"
     step_default: ClassVar[str | None] = None
 
     Params: ClassVar[type[BaseModel]] = Params

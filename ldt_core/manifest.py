@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .catalog import load_package
+from .catalog import load_engines, load_package
 from .interfaces import CONTRACT, Component, File, shown_capabilities, unit_of
 from .tables import port_as_dict
 
@@ -43,6 +43,7 @@ def describe(component: type[Component]) -> dict[str, Any]:
         "validity": dict(component.validity),
         "tolerances": dict(component.tolerances),
         "resources": dict(component.resources),
+        **({"process": component.process} if component.process != "shared" else {}),
     }
 
 
@@ -54,6 +55,7 @@ def _units(component: type[Component]) -> dict[str, str]:
 def package_manifest(package: str, distribution: str, version: str) -> dict[str, Any]:
     """The content of a package's component.json."""
     components = load_package(package)
+    engines = load_engines(package)
     module = importlib.import_module(package)
     return {
         "contract": CONTRACT,
@@ -61,6 +63,7 @@ def package_manifest(package: str, distribution: str, version: str) -> dict[str,
         "version": version,
         "components": [describe(components[i]) for i in sorted(components)],
         "commands": [dict(c) for c in getattr(module, "COMMANDS", [])],
+        **({"engines": [{"name": n} for n in sorted(engines)]} if engines else {}),
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalog import installed, notify
+from .engines.choice import LOCAL, Place
 from .ensemble import Ensemble, Watcher
 from .errors import ErrorList, LdtError, NotFound, StoreError, TwinFileError, nearest
 from .record import describe_run, make_run_folder, read_record, refuse_unwritable, write_record
@@ -65,12 +66,15 @@ def prepare(path: Path | str, names: Sequence[str] | None = None, replicates: in
     return Ensemble(twin, chosen_scenarios(twin, names), installed(), store, cache, replicates=replicates)
 
 
-def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
-    """Run an ensemble and write its record, whatever the end: finished, failed or interrupted."""
+def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOCAL) -> OpenRun:
+    """Run an ensemble and write its record, whatever the end: finished, failed or interrupted.
+
+    ``place`` says where its tasks are run; by default in ``workers`` processes on this machine.
+    """
     ensemble.settle()
     if any(work.state != "stored" for work in ensemble.works.values()):
-        for place in (ensemble.store.root, ensemble.cache):
-            refuse_unwritable(place)
+        for root in (ensemble.store.root, ensemble.cache):
+            refuse_unwritable(root)
     folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
     begun = time.monotonic()
     started = {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}}
@@ -79,7 +83,7 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
     status, error = "interrupted", None
     kpis: dict[str, Any] = {}
     try:
-        kpis = _compute(ensemble, folder, workers, watch)
+        kpis = _compute(ensemble, folder, workers, watch, place)
         status = "finished"
     except Exception as exc:
         status, error = "failed", exc
@@ -95,16 +99,16 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher) -> OpenRun:
     return OpenRun(folder, record, ensemble)
 
 
-def _compute(ensemble: Ensemble, folder: Path, workers: int, watch: Watcher) -> dict[str, Any]:
+def _compute(ensemble: Ensemble, folder: Path, workers: int, watch: Watcher, place: Place) -> dict[str, Any]:
     """All works and the KPIs. A damaged entry is as good as none: it is taken out and computed anew, once."""
     try:
-        ensemble.run(folder, workers, watch)
+        ensemble.run(folder, workers, watch, place)
         return judge(ensemble)
     except LdtError as exc:
         found = exc.errors if isinstance(exc, ErrorList) else [exc]
         if not any(e.code == "entry damaged" for e in found) or not ensemble.drop_damaged():
             raise
-    ensemble.run(folder, workers, watch)
+    ensemble.run(folder, workers, watch, place)
     return judge(ensemble)
 
 

@@ -42,7 +42,6 @@ NOT_YET: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (("scenarios", "*", "branch"), None, "branching off a running scenario"),
     (("connect", "*", "when"), "iterate", "an implicit link (when: iterate)"),
     (("components", "*", "isolate"), "venv", "an environment per component (isolate: venv)"),
-    (("components", "*", "resources"), None, "reserving resources"),
     (("sweeps",), None, "sweeping over parameters"),
 )
 

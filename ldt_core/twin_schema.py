@@ -21,6 +21,7 @@ from .twin_values import (
     Bbox,
     ColumnRef,
     ComponentName,
+    Cpus,
     Crs,
     End,
     Init,
@@ -32,6 +33,7 @@ from .twin_values import (
     PortRef,
     Reduce,
     ScenarioName,
+    Size,
     Step,
     Target,
     Text,
@@ -134,6 +136,18 @@ class ColumnEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a component needs while it runs. It decides what runs at the same time, and limits nothing."""
+
+    __pydantic_config__ = _SHAPE
+
+    memory: Size | None = None
+    """Main memory, such as 512MiB or 4GiB."""
+    cpus: Cpus | None = None
+    """Processors that it keeps busy."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComponentEntry:
     """One component of the twin."""
 
@@ -149,8 +163,8 @@ class ComponentEntry:
     """Its parameters (`ldt show ID`). Relative paths start at the twin file."""
     columns: Annotated[dict[str, ColumnEntry], OrNothing()] = field(default_factory=dict)
     """Meaning of columns that its file leaves open, by column name."""
-    resources: Mapping[str, Any] | None = None
-    """Memory and processors that it needs."""
+    resources: Annotated[Resources, OrNothing()] = field(default_factory=Resources)
+    """Memory and processors that it needs, for placing its tasks."""
 
 
 @dataclass(frozen=True, kw_only=True)

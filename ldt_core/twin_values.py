@@ -178,6 +178,45 @@ def _unit(value: Any) -> str:
     return code
 
 
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)", re.ASCII)
+_BYTES = {f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)} | {
+    f"{p}B": 1000**n for n, p in enumerate("kMGT", 1)
+}
+
+
+def parse_size(text: str | int) -> int:
+    """``"4GiB"`` in bytes; a whole number is bytes already. Raises ``ValueError``."""
+    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
+        return text
+    found = _SIZE.fullmatch(str(text).strip())
+    if found is None:
+        raise ValueError(f"{show(text)} is no size; write 512MiB or 4GiB")
+    return int(float(found[1]) * _BYTES.get(found[2], 1))
+
+
+def parse_cpus(value: str | int) -> int:
+    """A whole number of processors from 1 on. Raises ``ValueError``."""
+    if isinstance(value, bool) or not str(value).isdecimal() or not 0 < int(value) < 10**6:
+        raise ValueError(f"{show(value)} is no whole number from 1 on")
+    return int(value)
+
+
+def _size(value: Any) -> int:
+    try:
+        return parse_size(_text(value, "4GiB"))
+    except ValueError as exc:
+        if isinstance(exc, PydanticCustomError):
+            raise
+        raise refuse("bad value", str(exc).partition(";")[0], "write for example 512MiB or 4GiB") from None
+
+
+def _cpus(value: Any) -> int:
+    try:
+        return parse_cpus(value if isinstance(value, int) else "no number")
+    except ValueError:
+        raise refuse("bad value", f"{show(value)} is no number of processors", "write 1 or more") from None
+
+
 _DURATION_SCHEMA = {"pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|min|h|d)\s*$", "examples": ["15min"]}
 _INSTANT_SCHEMA = {"pattern": f"^{_INSTANT.pattern[:-1]}$", "examples": ["2026-03-02T05:00Z"]}
 
@@ -185,6 +224,8 @@ Version = Annotated[Literal[1], *_written(_version, {"const": 1}, None)]
 Name = Annotated[str, *_written(_name, {"pattern": NAME})]
 ComponentName = Annotated[str, *_written(_component_name, {"pattern": NAME})]
 Step = Annotated[int, *_written(_step, _DURATION_SCHEMA)]
+Size = Annotated[int, *_written(_size, {"pattern": rf"^\s*{_SIZE.pattern}\s*$", "examples": ["4GiB"]})]
+Cpus = Annotated[int, *_written(_cpus, {"minimum": 1}, "integer")]
 Instant = Annotated[np.datetime64, *_written(_instant, _INSTANT_SCHEMA)]
 End = Annotated[np.datetime64, *_written(_end, _INSTANT_SCHEMA)]
 Zone = Annotated[str, *_written(_zone, {"examples": ["Europe/Rome"]})]

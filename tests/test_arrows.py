@@ -133,6 +133,7 @@ ORDER = [
     "store",
     "tasks",
     "engines",
+    "needs",
     "ensemble",
     "record",
     "results",

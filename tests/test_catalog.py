@@ -214,7 +214,7 @@ def test_a_damaged_index_is_made_anew(site: Site, tmp_path: Path, content: str) 
     (index,) = (tmp_path / "cache").glob("index-*.json")
     index.write_text(content)
     assert [o.id for o in own(installed())] == ["spring"]
-    assert json.loads(index.read_text())["version"] == 1
+    assert json.loads(index.read_text())["version"] > 1
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(

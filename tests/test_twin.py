@@ -524,7 +524,6 @@ LATER = [
     ("scenarios: {s: {branch: {of: s, at: 2026-03-02T08:00Z}}}\n", "twin.yaml:7:25", "branch"),
     (LINK % "when: iterate", "twin.yaml:8:35", "iterate"),
     ("  c: {use: x, isolate: venv}\n", "twin.yaml:7:24", "isolate: venv"),
-    ("  c: {use: x, resources: {memory: 4GiB}}\n", "twin.yaml:7:26", "resources"),
     ("sweeps: {a: [1, 2]}\n", "twin.yaml:7:9", "sweep"),
 ]
 
@@ -550,7 +549,7 @@ ldt: 1
 twin: {id: t, crs: "EPSG:4326", titel: T}
 time: {start: 2026-03-02T05:00, end: 2026-03-02T10:00Z}
 components:
-  a: {use: x, step: 15m, resources: {memory: 4GiB}}
+  a: {use: x, step: 15m, resources: {memory: 4G}}
   a: {use: y}
 connect:
   - {from: c.out, to: a.in, when: later}
@@ -567,7 +566,7 @@ scenarios:
         ("unknown key", "twin.yaml:2:33"),
         ("bad value", "twin.yaml:3:15"),
         ("bad value", "twin.yaml:5:21"),
-        ("not in this version", "twin.yaml:5:37"),
+        ("bad value", "twin.yaml:5:46"),
         ("duplicate key", "twin.yaml:6:3"),
         ("unresolved reference", "twin.yaml:8:12"),
         ("bad value", "twin.yaml:8:35"),
@@ -582,6 +581,7 @@ scenarios:
     )
     assert [(e.code, e.where) for e in found] == [
         ("bad value", "twin.yaml:5:21"),
+        ("bad value", "twin.yaml:5:46"),
         ("override hits nothing", "twin.yaml:8:28"),
         ("conflicting parents", "twin.yaml:9:16"),
     ]

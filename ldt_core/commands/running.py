@@ -13,8 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..engines.choice import LOCAL, Place
+from ..engines.local import cores
 from ..ensemble import Ensemble, Progress
-from ..errors import PluginError, StoreError, Unsupported
+from ..errors import PluginError, StoreError
 from ..interfaces import format_duration
 from ..kpi import change
 from ..record import read_record
@@ -117,12 +119,7 @@ def _states(states: Sequence[str]) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.engine != "local":
-        raise Unsupported(
-            f"the engine '{options.engine}' is not in this version",
-            code="not in this version",
-            fix="--engine local",
-        )
+    place = Place(options.engine, options.address)
     with components_apart():
         ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
     if options.dry_run:
@@ -133,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             print_plan(ensemble)
         return 0
-    done = _execute(ensemble, options)
+    done = _execute(ensemble, options, place)
     if options.json:
         print_json(done.record)
     else:
@@ -141,22 +138,17 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _execute(ensemble: Ensemble, options: argparse.Namespace) -> OpenRun:
+def _execute(ensemble: Ensemble, options: argparse.Namespace, place: Place = LOCAL) -> OpenRun:
     watch = Bar(quiet=options.quiet or options.json)
     # Told to end, or left by its terminal, a run ends as with Ctrl-C: with its record.
     before = {n: signal.signal(n, signal.default_int_handler) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with components_apart():
-            return execute(ensemble, options.workers or _cores(), watch)
+            return execute(ensemble, options.workers or cores(), watch, place)
     finally:
         watch.end()
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _cores() -> int:
-    """The cores that this process may use: fewer than the machine's in a container."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _summary(done: OpenRun) -> None:

@@ -1,10 +1,11 @@
 """A long-lived worker: reads paths of task files, runs each, answers with JSON lines.
 
-What a component prints goes to the worker's log, never into the protocol.
+What a component prints goes to its task's log, never into the protocol.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -13,11 +14,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import ErrorList, LdtError, RunError
+from .child import task_log
 from .keeper import Ended, end_on_request, keep
 
 LONGEST = 4000
@@ -39,14 +42,17 @@ def serve() -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # what a component starts must not read our tasks
     os.dup2(2, 1)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    faulthandler.enable()  # the last words of one that falls
+    _log_in_utc()
     folder, environment = Path.cwd(), dict(os.environ)
     code = 0
     try:
         for line in tasks:
             end_on_request()
             text = os.fsdecode(line.rstrip(b"\n"))
-            work(Path(json.loads(text) if text.startswith('"') else text), answer)
+            path = Path(json.loads(text) if text.startswith('"') else text)
+            with _own_log(path):
+                work(path, answer)
             os.chdir(folder)  # no task finds what another one has left
             if dict(os.environ) != environment:
                 os.environ.clear()
@@ -61,6 +67,42 @@ def serve() -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # threads of components may run on for ever
+
+
+def _log_in_utc() -> None:
+    """Lines that begin as those of a run's progress do, so that both can be read as one."""
+    form = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+    formatter = logging.Formatter(form, "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+@contextmanager
+def _own_log(task: Path) -> Iterator[None]:
+    """All that this process and its programs say goes to the task's log, kept where there is something in it."""
+    log = task_log(task)
+    try:
+        own = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:  # a task file elsewhere, or a full disk
+        yield
+        return
+    before = os.dup(2)
+    os.dup2(own, 2)
+    os.dup2(own, 1)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.dup2(before, 2)
+        os.dup2(before, 1)
+        empty = os.fstat(own).st_size == 0
+        os.close(own)
+        os.close(before)
+        if empty:
+            log.unlink(missing_ok=True)
 
 
 def _protocol() -> Answer:

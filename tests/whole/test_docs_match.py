@@ -95,7 +95,7 @@ def test_what_goes_by_name_finds_its_target() -> None:
     """The dashed arrows: the worker's module, the plugin's command."""
     import json
 
-    assert '"ldt_core.engines.worker"' in (ROOT / "ldt_core/engines/local.py").read_text(encoding="utf-8")
+    assert '"ldt_core.engines.worker"' in (ROOT / "ldt_core/engines/child.py").read_text(encoding="utf-8")
     manifest = json.loads((ROOT / "plugins/ldt-web/ldt_web/component.json").read_text(encoding="utf-8"))
     assert "ldt_web.cli:view" in [c["target"] for c in manifest["commands"]]
 
