@@ -113,6 +113,7 @@ ORDER = [
     "errors",
     "units",
     "tables",
+    "ipc",
     "scene",
     "interfaces",
     "hookspecs",
