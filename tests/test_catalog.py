@@ -257,7 +257,7 @@ def test_two_owners_of_one_id_are_both_named(site: Site) -> None:
 def test_what_is_not_installed_says_who_offers_it(site: Site) -> None:
     site.put(manifest=manifest(OFFER))
     with pytest.raises(PluginError, match="did you mean 'spring'"):
-        installed().find("wel")
+        installed().find("sprin")
     with pytest.raises(PluginError, match="pip install ldt-source-csv"):
         Catalog([], [], []).find("csv")
 
