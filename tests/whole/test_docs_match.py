@@ -172,7 +172,8 @@ def test_every_page_can_be_reached_from_the_index() -> None:
 
 def test_decisions_are_numbered_and_say_what_was_rejected() -> None:
     pages = sorted(DOCS.glob("adr/0*.md"))
-    assert [int(p.name[:4]) for p in pages] == list(range(1, len(pages) + 1))
+    numbers = [p.name[:4] for p in pages]
+    assert len(set(numbers)) == len(numbers)
     for page in pages:
         text = page.read_text(encoding="utf-8")
         for part in ("**Decided.**", "**Why.**", "**Rejected.**", "**Price.**"):
