@@ -20,7 +20,7 @@ from .tables import Grid, Port, Recording, port_as_dict, port_from_dict
 
 LAYOUT = 1
 _WINDOWS = "ldt:windows"
-_NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+NO_SPACE = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -246,7 +246,7 @@ def _damaged(path: Path, what: str) -> StoreError:
 
 
 def store_error(exc: OSError, where: Path) -> StoreError:
-    if exc.errno in _NO_SPACE:
+    if exc.errno in NO_SPACE:
         code, fix = (
             "no space",
             "free some space, or name a folder on a larger disk in LDT_STORE; what is finished is kept",

@@ -82,9 +82,19 @@ def build_parser(
     compare.add_argument("--run", default=None, help="a run's folder (default: the last finished one)")
     compare.add_argument("--json", action="store_true", help="for machines, on standard output")
 
-    store = add("store", "what is stored of a twin: ls, verify")
-    store.add_argument("action", choices=["ls", "verify"])
+    store = add("store", "what is stored of a twin: ls, verify, gc")
+    store.add_argument(
+        "action", choices=["ls", "verify", "gc"], help="list, read everything again, or take out what may go"
+    )
     _twin_argument(store)
+    store.add_argument(
+        "--budget", metavar="SIZE", help="gc: the size to come down to, as 10GiB (default: LDT_STORE_BUDGET)"
+    )
+    store.add_argument("--older-than", metavar="AGE", help="gc: also what was not used for so long, as 30d")
+    store.add_argument(
+        "--set-aside", action="store_true", help="verify: what is damaged, so that the next run computes it"
+    )
+    store.add_argument("--dry-run", action="store_true", help="gc: only tell what would be taken out")
     store.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     manifest = add("manifest", "write the component.json of plugin folders from their code")
@@ -235,6 +245,14 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .engines.worker import main as serve
 
         return serve()
+    if options.command == "store":
+        if options.action != "gc" and (options.budget or options.older_than or options.dry_run):
+            parser.error("--budget, --older-than and --dry-run belong to: ldt store gc")
+        if options.action != "verify" and options.set_aside:
+            parser.error("--set-aside belongs to: ldt store verify")
+        from .commands.keeping import store
+
+        return store(options)
     from .commands import running
 
     twin_commands = {
@@ -242,7 +260,6 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         "compare": running.compare,
         "demo": running.demo,
         "run": running.run,
-        "store": running.store,
     }
     return twin_commands[options.command](options)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalog import installed, notify
+from .collect import remember_runs
 from .engines.choice import LOCAL, Place
 from .ensemble import Ensemble, Watcher
 from .errors import ErrorList, LdtError, NotFound, StoreError, TwinFileError, nearest
@@ -71,31 +72,33 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOC
 
     ``place`` says where its tasks are run; by default in ``workers`` processes on this machine.
     """
-    ensemble.settle()
-    if any(work.state != "stored" for work in ensemble.works.values()):
-        for root in (ensemble.store.root, ensemble.cache):
-            refuse_unwritable(root)
-    folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
-    begun = time.monotonic()
-    started = {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}}
-    write_record(folder, started)
-    notify("ldt_run_started", started)
-    status, error = "interrupted", None
-    kpis: dict[str, Any] = {}
-    try:
-        kpis = _compute(ensemble, folder, workers, watch, place)
-        status = "finished"
-    except Exception as exc:
-        status, error = "failed", exc
-        raise
-    finally:
-        record = describe_run(ensemble, folder, status, time.monotonic() - begun) | {"kpis": kpis}
-        if isinstance(error, LdtError):
-            record["error"] = error.as_dict()
-        # What went wrong first is what the user must hear.
-        with nullcontext() if status == "finished" else suppress(StoreError):
-            write_record(folder, record)
-        notify("ldt_run_finished", record)
+    with ensemble.store.lease(f"a run of {ensemble.twin.path.name}"):
+        ensemble.settle()
+        if any(work.state != "stored" for work in ensemble.works.values()):
+            for root in (ensemble.store.root, ensemble.cache):
+                refuse_unwritable(root)
+        folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
+        remember_runs(ensemble.store, folder.parent)
+        begun = time.monotonic()
+        started = {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}}
+        write_record(folder, started)
+        notify("ldt_run_started", started)
+        status, error = "interrupted", None
+        kpis: dict[str, Any] = {}
+        try:
+            kpis = _compute(ensemble, folder, workers, watch, place)
+            status = "finished"
+        except Exception as exc:
+            status, error = "failed", exc
+            raise
+        finally:
+            record = describe_run(ensemble, folder, status, time.monotonic() - begun) | {"kpis": kpis}
+            if isinstance(error, LdtError):
+                record["error"] = error.as_dict()
+            # What went wrong first is what the user must hear.
+            with nullcontext() if status == "finished" else suppress(StoreError):
+                write_record(folder, record)
+            notify("ldt_run_finished", record)
     return OpenRun(folder, record, ensemble)
 
 
@@ -166,6 +169,7 @@ def open_run(folder: Path) -> OpenRun:
     home = home_of(folder, record)
     twin = load_twin(folder / "twin.yaml", folder=home)
     store, cache = store_of(home)
+    remember_runs(store, folder.parent)  # it may have been moved here
     scenarios = list(record["scenarios"])
     ensemble = Ensemble(twin, scenarios, installed(), store, cache, replicates=record["replicates"])
     for (scenario, stage, replicate), work in ensemble.works.items():

@@ -8,9 +8,12 @@
                           file.state.bin   other files
     ROOT/tmp/                              what is being written
     ROOT/quarantine/                       damaged entries, set aside
+    ROOT/leases/, ROOT/lock                what runs at work use: see ``_lease``
+    ROOT/twins/                            where runs lie whose results must stay: see ``collect``
 
 An entry is written to ``tmp``, synced, and renamed into place, so a writer killed at any moment
-leaves a whole entry or none. Finding one reads ``meta.json`` alone and hashes none of the data.
+leaves a whole entry or none. Finding one reads ``meta.json`` alone and hashes none of the data; the
+time stamp of ``meta.json`` is its last use, to the hour.
 """
 
 from __future__ import annotations
@@ -23,10 +26,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +46,14 @@ from ._entry import (
     write_grid,
     write_recording,
 )
+from ._lease import Lease, abandoned, make_mark, take_lease
 from .errors import StoreError
 from .tables import Grid, Recording
 
 __all__ = ["Entry", "Problem", "Store", "canonical"]
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_DAY = 86400.0
+_HOUR, _WEEK = 3600.0, 7 * 86400.0
 _log = logging.getLogger("ldt.store")
 
 
@@ -62,6 +65,7 @@ class Store:
         self.damaged: list[Problem] = []
         self._entries = f"{self.root}{os.sep}entries{os.sep}"
         self._swept = False
+        self._lease: Lease | None = None
 
     @staticmethod
     def key(fields: Mapping[str, Any]) -> str:
@@ -78,8 +82,13 @@ class Store:
             raise ValueError(f"'{key}' is no key")
         folder = f"{self._entries}{key[:2]}{os.sep}{key}"
         try:
+            if self._lease is not None:
+                self._lease.hold(key)
             with open(f"{folder}{os.sep}meta.json", "rb", buffering=0) as stream:  # noqa: PTH123 - speed
                 raw = stream.readall()
+                if time.time() - os.fstat(stream.fileno()).st_mtime > _HOUR:
+                    with suppress(OSError):  # somebody else's entry: its last use stays unknown
+                        os.utime(stream.fileno())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
@@ -92,6 +101,23 @@ class Store:
             with suppress(StoreError):  # a store that cannot be written: absent all the same
                 self.quarantine(key)
             return None
+
+    @contextmanager
+    def lease(self, what: str) -> Iterator[None]:
+        """What is found and put inside stays, whoever collects meanwhile; ``what`` tells them who it is.
+
+        Raises ``StoreError`` (no space). Where leases cannot be written there is none.
+        """
+        if self._lease is not None:
+            yield
+            return
+        self._lease = take_lease(self.root, what)
+        try:
+            yield
+        finally:
+            lease, self._lease = self._lease, None
+            if lease is not None:
+                lease.close()
 
     def put(
         self,
@@ -146,6 +172,12 @@ class Store:
             sync(target.parent)
         return Entry(target, record)
 
+    def last_use(self, key: str) -> float | None:
+        """When the entry was last used, to the hour, in seconds since 1970; None where there is none."""
+        with suppress(OSError):
+            return (self._folder(key) / "meta.json").stat().st_mtime
+        return None
+
     def entries(self) -> Iterator[Entry]:
         """All whole entries, by key."""
         for key in self._keys():
@@ -153,37 +185,57 @@ class Store:
             if entry is not None:
                 yield entry
 
-    def verify(self) -> Iterator[Problem]:
-        """Read everything and compute every digest again; yields what is wrong and changes nothing."""
+    def scan(self) -> Iterator[tuple[str, Entry | Problem, float]]:
+        """Every key with its entry, or what is wrong with it, and its last use; changes neither."""
         for key in self._keys():
             folder = self._folder(key)
             try:
-                entry = Entry(folder, unseal((folder / "meta.json").read_bytes(), key))
+                used = self.last_use(key) or 0.0
+                yield key, Entry(folder, unseal((folder / "meta.json").read_bytes(), key)), used
             except (OSError, ValueError, StoreError) as exc:
-                yield Problem(key, "meta.json", str(exc))
-                continue
-            yield from entry.problems()
+                if folder.exists():  # else it was taken out just now
+                    yield key, Problem(key, "meta.json", str(exc)), 0.0
+
+    def verify(self, told: Callable[[int], None] = lambda count: None) -> Iterator[Problem]:
+        """Read everything and compute every digest again; yields what is wrong and changes nothing.
+
+        ``told`` is given the number of entries read so far.
+        """
+        for count, (_, entry, _) in enumerate(self.scan(), 1):
+            if isinstance(entry, Problem):
+                yield entry
+            else:
+                problems = list(entry.problems())
+                if problems and entry.folder.exists():  # not taken out meanwhile
+                    yield from problems
+            told(count)
 
     def remove(self, key: str) -> bool:
         """Take the entry out; False where there is none."""
-        moved = self._move(key, self.root / "tmp")
+        moved = self.take(key)
         if moved is not None:
             shutil.rmtree(moved, ignore_errors=True)
         return moved is not None
+
+    def take(self, key: str) -> Path | None:
+        """Take the entry out at once; the folder where it waits to be deleted."""
+        return self._move(key, self.root / "tmp")
 
     def quarantine(self, key: str) -> Path | None:
         """Set a damaged entry aside, so that it is computed anew; where it is now."""
         return self._move(key, self.root / "quarantine")
 
     def sweep(self) -> int:
-        """Delete what killed writers left behind; how many folders that were."""
-        count = 0
+        """Delete what killed writers left behind, and what was set aside a week ago; how many folders."""
+        old = time.time() - _WEEK
+        leftovers: list[str] = []
         with suppress(FileNotFoundError):
-            for leftover in list(os.scandir(self.root / "tmp")):
-                if _abandoned(leftover):
-                    shutil.rmtree(leftover.path, ignore_errors=True)
-                    count += 1
-        return count
+            leftovers += [f.path for f in os.scandir(self.root / "tmp") if abandoned(f)]
+        with suppress(FileNotFoundError):
+            leftovers += [f.path for f in os.scandir(self.root / "quarantine") if f.stat().st_mtime < old]
+        for leftover in leftovers:
+            shutil.rmtree(leftover, ignore_errors=True)
+        return len(leftovers)
 
     def _folder(self, key: str) -> Path:
         return Path(self._entries) / key[:2] / key
@@ -194,10 +246,12 @@ class Store:
                 yield from sorted(f.name for f in shelf.iterdir() if _KEY.fullmatch(f.name))
 
     def _move(self, key: str, to: Path) -> Path | None:
-        goal = to / f"{_mark()}-{key}"
+        goal = to / f"{make_mark()}-{key}"
         try:
             to.mkdir(parents=True, exist_ok=True)
             self._folder(key).rename(goal)
+            with suppress(OSError):
+                os.utime(goal)  # when it was set aside
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -214,7 +268,7 @@ class Store:
     @contextmanager
     def _writing(self) -> Iterator[Path]:
         """A temporary folder on the store's own file system, gone afterwards whatever happens."""
-        temp = self.root / "tmp" / _mark()
+        temp = self.root / "tmp" / make_mark()
         try:
             self._make(temp.parent)
             if not self._swept:
@@ -269,34 +323,3 @@ def _same(known: Entry, digests: Mapping[str, str], owner: str) -> Entry:
         fix="its result depends on what the key does not know: let it draw only from context.rng, sort what"
         " it reads from sets and folders, declare every file as a parameter; or set deterministic = False",
     )
-
-
-@cache
-def _place() -> str:
-    """This machine and its process numbers (containers have their own), in eight letters."""
-    uname = getattr(os, "uname", None)
-    host = uname().nodename if uname else os.environ.get("COMPUTERNAME", "")
-    with suppress(OSError):
-        host += os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - its target is no path
-    return hashlib.sha256(host.encode()).hexdigest()[:8]
-
-
-def _mark() -> str:
-    return f"{_place()}-{os.getpid()}-{os.urandom(6).hex()}"
-
-
-def _abandoned(leftover: os.DirEntry[str]) -> bool:
-    with suppress(OSError):
-        if time.time() - leftover.stat().st_mtime > _DAY:
-            return True
-    place, _, rest = leftover.name.partition("-")
-    pid = rest.partition("-")[0]
-    if place != _place() or not pid.isdigit() or os.name == "nt":
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False

@@ -90,7 +90,9 @@ def test_two_twins_share_a_store_and_each_finds_its_own_runs(shop: Workshop, tmp
     again = record_of(shop.ldt("run", "--json", str(third), **env))
     assert [t["state"] for r in (first, second, again) for t in r["tasks"]] == ["done", "done", "stored"]
     assert not (third / ".ldt").exists()
-    assert sorted(p.name for p in (tmp_path / "one store").iterdir()) == ["cache", "entries", "tmp"]
+    names = ["cache", "entries", "leases", "lock", "tmp", "twins"]
+    assert sorted(p.name for p in (tmp_path / "one store").iterdir()) == names
+    assert list((tmp_path / "one store" / "leases").iterdir()) == []
     for name, value in (("twin.yaml", 6.0), ("other.yaml", 15.0)):
         said = shop.ldt("compare", f"../twin/{name}", "--json", **env).stdout
         assert json.loads(said)["kpis"][0]["values"][0]["value"] == value

@@ -27,8 +27,8 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldt_core import store as store_module
 from ldt_core._entry import safe_name
+from ldt_core._lease import place_mark
 from ldt_core.errors import StoreError
 from ldt_core.store import Store, canonical
 from ldt_core.tables import Grid, Port, Recording, Table, geometry, instant, number, text
@@ -525,7 +525,7 @@ def make_leftover(store: Store, name: str, age: float = 0) -> Path:
 def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_kept(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    store, place = Store(tmp_path), store_module._place()
+    store, place = Store(tmp_path), place_mark()
     dead = make_leftover(store, f"{place}-{gone.pid}-aa")
     alive = make_leftover(store, f"{place}-{os.getpid()}-aa")
     elsewhere = make_leftover(store, f"00000000-{gone.pid}-aa")

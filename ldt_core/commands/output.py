@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -15,6 +16,14 @@ def print_json(content: Any) -> None:
     """JSON for machines: UTF-8 where the stream can, else escapes."""
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     print(json.dumps(content, indent=1, ensure_ascii=ascii_only))
+
+
+def shown(path: Path) -> str:
+    """A path as a person reads it: from here on, where it lies below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
 
 
 @contextmanager

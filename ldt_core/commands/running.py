@@ -1,4 +1,4 @@
-"""``ldt check``, ``run``, ``compare``, ``demo``, ``store``: what a modeller does with a twin."""
+"""``ldt check``, ``run``, ``compare``, ``demo``: what a modeller does with a twin."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..collect import budget_of
 from ..engines.choice import LOCAL, Place
 from ..engines.local import cores
 from ..ensemble import Ensemble, Progress
@@ -21,8 +22,9 @@ from ..interfaces import format_duration
 from ..kpi import change
 from ..record import read_record
 from ..results import judged_kpis
-from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare, store_of
-from .output import components_apart, print_json
+from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare
+from .keeping import keep_budget
+from .output import components_apart, print_json, shown
 
 
 def check(options: argparse.Namespace) -> int:
@@ -139,16 +141,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _execute(ensemble: Ensemble, options: argparse.Namespace, place: Place = LOCAL) -> OpenRun:
+    budget = budget_of(os.environ)  # what is wrong with it is told before the work
     watch = Bar(quiet=options.quiet or options.json)
     # Told to end, or left by its terminal, a run ends as with Ctrl-C: with its record.
     before = {n: signal.signal(n, signal.default_int_handler) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with components_apart():
-            return execute(ensemble, options.workers or cores(), watch, place)
+            done = execute(ensemble, options.workers or cores(), watch, place)
     finally:
         watch.end()
         for number, handler in before.items():
             signal.signal(number, handler)
+    if budget is not None and (said := keep_budget(ensemble.store, done.folder.parent, budget)):
+        print(said, file=sys.stderr)
+    return done
 
 
 def _summary(done: OpenRun) -> None:
@@ -166,7 +172,7 @@ def _summary(done: OpenRun) -> None:
     if record["kpis"]:
         print()
         print_comparison(record, list(record["scenarios"]))
-    print(f"\nrun {_shown(done.folder)}")
+    print(f"\nrun {shown(done.folder)}")
 
 
 def _flag_lines(record: dict[str, Any]) -> list[str]:
@@ -185,13 +191,6 @@ def _flag_lines(record: dict[str, Any]) -> list[str]:
             many = "" if f"{values[0]:g}" in text else f" ({values[0]:g})"
         lines.append(f"{where}{component}: {text}{many}")
     return lines
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def compare(options: argparse.Namespace) -> int:
@@ -263,27 +262,6 @@ def print_comparison(record: dict[str, Any], names: Sequence[str]) -> None:
     made_up = dict.fromkeys(s for k in kpis for s in k.synthetic)
     for sentence in made_up:
         print(f"synthetic: {sentence}")
-
-
-def store(options: argparse.Namespace) -> int:
-    twin = load_twin(options.twin)
-    found, _ = store_of(twin.folder)
-    if options.action == "verify":
-        problems = list(found.verify())
-        if options.json:
-            print_json([p._asdict() for p in problems])
-        for problem in problems if not options.json else ():
-            print(f"{problem.key[:16]} {problem.file}: {problem.what}")
-        if not problems and not options.json:
-            print(f"{sum(1 for _ in found.entries())} entries, no damage")
-        return StoreError.exit_code if problems else 0
-    entries = list(found.entries())
-    if options.json:
-        print_json([{"key": e.key, "owner": e.owner, "size": e.size, "created": e.created} for e in entries])
-        return 0
-    for entry in entries:
-        print(f"{entry.key[:16]}  {entry.size:>12,}  {entry.created}  {entry.owner}")
-    return 0
 
 
 def demo(options: argparse.Namespace) -> int:
