@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,10 +22,14 @@ from .engines.choice import LOCAL, Place
 from .engines.protocol import Engine, Event, Needs, Setting
 from .errors import LdtError, RunError, StoreError
 from .needs import largest, needs_of
+from .planning import Planner
 from .store import Entry, Store
 from .tasks import short, stage_fields, upstream
 from .twin import Twin
-from .wiring import Plan, Stage, prove
+from .wiring import Plan, Stage
+
+TELL = 0.1
+"""Seconds between two looks at the progress: counting thousands of tasks after each event costs more than they do."""
 
 
 class Watcher(Protocol):
@@ -70,7 +75,7 @@ class Progress:
 
 
 class Ensemble:
-    """All work of one call of ``ldt run``."""
+    """All work of one call of ``ldt run``. ``unversioned`` names the sources that cannot say their version."""
 
     def __init__(
         self,
@@ -87,17 +92,25 @@ class Ensemble:
         self.replicates = replicates or twin.run.replicates
         self.nonce = uuid.uuid4().hex
         self.twins = {s: twin.for_scenario(s) for s in self.scenarios}
-        self.plans = {s: prove(self.twins[s], catalog, cache) for s in self.scenarios}
+        planner = Planner(catalog, cache)
+        self.plans = {s: planner.plan(variant) for s, variant in self.twins.items()}
         self.works: dict[tuple[str, str, int], Work] = {}
         self.entries: dict[str, Entry] = {}
+        self.unversioned: set[str] = set()
         self._owners: dict[str, list[Work]] = {}
         self._stages: dict[tuple[str, str], Stage] = {}
+        self._readers: dict[int, list[Work]] = {}
+        self._upstream: dict[tuple[int, str], list[tuple[str, str]]] = {}
+        self._keys: dict[tuple[Any, ...], str] = {}
         for scenario, plan in self.plans.items():
             for stage in plan.stages:
                 self._stages.update({(scenario, name): stage for name in stage.members})
                 for replicate in range(self.replicates if stage.replicated else 1):
                     work = Work(scenario, plan, stage, replicate)
                     self.works[scenario, stage.name, replicate] = work
+                    for _, source in self._outside(work):
+                        self._readers.setdefault(id(self.work(scenario, source, replicate)), []).append(work)
+        self._candidates = deque(self.works.values())
 
     # -- what is known without computing -----------------------------------------------------
 
@@ -114,43 +127,55 @@ class Ensemble:
     def inputs_of(self, work: Work) -> dict[str, Entry] | None:
         """The entry of each outside port that a work reads, or None while one of them is not there."""
         found: dict[str, Entry] = {}
-        for wire in upstream(work.plan, work.stage):
-            entry = self.entries.get(self.work(work.scenario, wire.source, work.replicate).key)
+        for origin, source in self._outside(work):
+            entry = self.entries.get(self.work(work.scenario, source, work.replicate).key)
             if entry is None:
                 return None
-            found[wire.origin] = entry
+            found[origin] = entry
+        return found
+
+    def _outside(self, work: Work) -> list[tuple[str, str]]:
+        """(``component.port``, component) of what a work reads from other stages."""
+        # Plans of the same shape share their wires.
+        key = (id(work.plan.wires), work.stage.name)
+        found = self._upstream.get(key)
+        if found is None:
+            wires = upstream(work.plan, work.stage)
+            found = self._upstream[key] = [(w.origin, w.source) for w in wires]
         return found
 
     def settle(self) -> list[Work]:
         """Give a key to every work whose inputs are known; serve what is stored. Returns what must be computed."""
         fresh: list[Work] = []
-        moved = True
-        while moved:
-            moved = False
-            for work in self.works.values():
-                if work.state != "waiting":
-                    continue
-                inputs = self.inputs_of(work)
-                if inputs is None:
-                    continue
-                moved = True
-                self._key(work, inputs)
-                if work.state == "ready":
-                    fresh.append(work)
+        while self._candidates:
+            work = self._candidates.popleft()
+            if work.state != "waiting" or (inputs := self.inputs_of(work)) is None:
+                continue  # it comes again when its inputs are there
+            self._key(work, inputs)
+            if work.state == "ready":
+                fresh.append(work)
+            elif work.state == "stored":
+                self._candidates.extend(self._readers.get(id(work), ()))
         return fresh
 
     def _key(self, work: Work, inputs: Mapping[str, Entry]) -> None:
         digests = {ref: entry.digests[ref] for ref, entry in inputs.items()}
         twin = self.twins[work.scenario]
-        work.fields = stage_fields(twin, work.plan, work.stage, work.replicate, digests, self.nonce)
-        work.key = Store.key(work.fields)
+        nodes = tuple(id(work.plan.nodes[n]) for n in work.stage.members)
+        known = (nodes, id(work.plan.wires), twin.run.seed, work.replicate, *digests.items())
+        if known in self._keys:  # another variant with the same components: its key is not made again
+            work.key = self._keys[known]
+        else:
+            work.fields = stage_fields(twin, work.plan, work.stage, work.replicate, digests, self.nonce)
+            work.key = self._keys[known] = Store.key(work.fields)
+            self.unversioned |= {m["name"] for m in work.fields["members"] if m.get("version") == self.nonce}
         owners = self._owners.setdefault(work.key, [])
         owners.append(work)
         if len(owners) > 1:
-            work.state = "stored" if work.key in self.entries else "shared"
+            work.state, work.fields = "stored" if work.key in self.entries else "shared", {}
         elif (entry := self.store.find(work.key)) is not None:
             self.entries[work.key] = entry
-            work.state = "stored"
+            work.state, work.fields = "stored", {}
         else:
             work.state = "ready"
 
@@ -163,6 +188,8 @@ class Ensemble:
                 damaged += 1
         self.entries.clear()
         self._owners.clear()
+        self._keys.clear()
+        self._candidates = deque(self.works.values())
         for work in self.works.values():
             work.key, work.state, work.share = "", "waiting", 0.0
         return damaged
@@ -174,7 +201,7 @@ class Ensemble:
 
         Raises what failed: one error, or an ``ErrorList`` where there are several kinds.
         """
-        begun = time.monotonic()
+        begun = told = time.monotonic()
         self.settle()
         watch(self._progress(begun))
         ready = [w for w in self.works.values() if w.state == "ready"]
@@ -197,7 +224,9 @@ class Ensemble:
                         self._note(event, pending, failures, journal)
                     if event.kind == "done":
                         self._submit(self.settle(), engine, folder, pending)
-                    watch(self._progress(begun))
+                    if not pending or time.monotonic() - told > TELL:
+                        told = time.monotonic()
+                        watch(self._progress(begun))
                     if not pending:
                         break
             clean = True
@@ -257,8 +286,10 @@ class Ensemble:
                 return
             self.entries[work.key] = entry
             work.timing = {k: v for k, v in event.payload.items() if k != "key"}
+            work.fields = {}
             for other in self._owners[work.key]:
                 other.state = "done" if other is work else "stored"
+                self._candidates.extend(self._readers.get(id(other), ()))
         elif event.kind in ("failed", "lost"):
             del pending[event.task]
             work.state = "failed"

@@ -136,7 +136,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, seconds: float) 
             }
             for s in ensemble.scenarios
         },
-        "not_reproducible": _not_reproducible(ensemble),
+        "not_reproducible": sorted(ensemble.unversioned),
         "tasks": [
             {
                 "scenario": w.scenario,
@@ -172,17 +172,6 @@ def _flags(ensemble: Ensemble, scenario: str) -> list[dict[str, Any]]:
                     item["text"] = text  # a text may hold its figure: the highest one speaks for all
                 item["values"].append(value)
     return list(found.values())
-
-
-def _not_reproducible(ensemble: Ensemble) -> list[str]:
-    return sorted(
-        {
-            m["name"]
-            for w in ensemble.works.values()
-            for m in w.fields.get("members", ())
-            if m.get("version") == ensemble.nonce
-        }
-    )
 
 
 def read_record(folder: Path) -> dict[str, Any]:

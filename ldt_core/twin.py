@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,13 @@ class Twin:
                 self.path.name,
                 nearest(name, self.scenarios),
             )
+        return self._resolved[name]
+
+    @cached_property
+    def _resolved(self) -> dict[str, Overrides]:
         found, errors = resolve(self.scenarios, self.components, self.place)
         raise_all(errors)
-        return found[name]
+        return found
 
     def for_scenario(self, name: str) -> Twin:
         """The twin with a scenario's changes in place. Raises ``TwinFileError``."""

@@ -34,7 +34,7 @@ from .twin import ComponentEntry, Twin
 from .wanted import Demand, wanted_records
 from .wires import Wire
 
-__all__ = ["Node", "Plan", "Stage", "canonical", "prove", "read_params"]
+__all__ = ["Node", "Plan", "Stage", "canonical", "prove", "read_params", "resolve_node"]
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,14 @@ class _Proof:
         return None
 
 
-def prove(twin: Twin, catalog: Catalog, cache: Path) -> Plan:
-    """The plan of one scenario (``twin.for_scenario(name)``). Raises every error found, together."""
+def prove(twin: Twin, catalog: Catalog, cache: Path, nodes: Mapping[str, Node] | None = None) -> Plan:
+    """The plan of one scenario (``twin.for_scenario(name)``). Raises every error found, together.
+
+    ``nodes`` are its components where they are resolved already.
+    """
     proof = _Proof(twin, catalog, cache)
     for name, entry in twin.components.items():
-        node = proof.collect(_resolve, proof, name, entry)
+        node = proof.collect(_resolve, proof, name, entry) if nodes is None else nodes[name]
         if node is not None:
             proof.nodes[name] = node
     linker = Linker(twin, proof.nodes, proof.notes, proof.unproved)
@@ -146,6 +149,11 @@ def _schedule(proof: _Proof) -> list[Group]:
 
 
 # -- components -----------------------------------------------------------------------------
+
+
+def resolve_node(twin: Twin, catalog: Catalog, cache: Path, name: str, entry: ComponentEntry) -> Node:
+    """One component by itself. Raises what is wrong with it."""
+    return _resolve(_Proof(twin, catalog, cache), name, entry)
 
 
 def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:

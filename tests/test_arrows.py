@@ -130,6 +130,7 @@ ORDER = [
     "linking",
     "schedule",
     "wiring",
+    "planning",
     "identity",
     "store",
     "collect",
