@@ -581,7 +581,6 @@ scenarios:
     )
     assert [(e.code, e.where) for e in found] == [
         ("bad value", "twin.yaml:5:21"),
-        ("bad value", "twin.yaml:5:46"),
         ("override hits nothing", "twin.yaml:8:28"),
         ("conflicting parents", "twin.yaml:9:16"),
     ]

@@ -48,12 +48,12 @@ class Child:
         except OSError as exc:
             how = f"could not be started ({exc.strerror or exc})"
         memory = "SIGKILL" in how and _kills_for_memory() > before
-        return {"how": how, "last_words": self._last_words(task), "memory": memory}
+        return {"how": how, "last_words": last_words(task, self._log), "memory": memory}
 
-    def terminate(self) -> None:
-        """Ask it to end, from any thread and for good."""
+    def terminate(self, *, for_good: bool = True) -> None:
+        """Ask it to end, from any thread; where it is not for good, the next task starts another."""
         with self._lock:
-            self._ended, process = True, self._process
+            self._ended, process = self._ended or for_good, self._process
         if process is not None:
             process.terminate()
 
@@ -108,16 +108,17 @@ class Child:
             return False
         return False
 
-    def _last_words(self, task: Path) -> str:
-        """The end of the task's log, else of the worker's own."""
-        for path in (task_log(task), self._log):
-            with contextlib.suppress(OSError), path.open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_WORDS))
-                text = log.read().decode("utf-8", "replace")
-                lines = [line for line in text.splitlines() if line.strip()][-5:]
-                if lines:
-                    return "\n".join("".join(c if c.isprintable() else " " for c in x) for x in lines)
-        return ""
+
+def last_words(task: Path, *more: Path) -> str:
+    """The end of the task's log, or of the first other one that says something."""
+    for path in (task_log(task), *more):
+        with contextlib.suppress(OSError), path.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_WORDS))
+            text = log.read().decode("utf-8", "replace")
+            lines = [line for line in text.splitlines() if line.strip()][-5:]
+            if lines:
+                return "\n".join("".join(c if c.isprintable() else " " for c in x) for x in lines)
+    return ""
 
 
 def task_log(task: Path) -> Path:

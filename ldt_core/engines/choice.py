@@ -24,7 +24,7 @@ class Place:
     def start(self, setting: Setting) -> Engine:
         """The engine at work. Raises ``PluginError``: no such engine, or what it needs is not installed."""
         setting = replace(setting, address=self.address)
-        if self.engine in ("dask", "slurm"):
+        if self.engine == "slurm":
             raise Unsupported(
                 f"the engine '{self.engine}' is not in this version",
                 code="not in this version",

@@ -22,13 +22,18 @@ class LocalEngine:
 
     name: ClassVar[str] = "local"
 
-    def __init__(self, setting: Setting, say: Say | None = None, label: str = "worker") -> None:
+    def __init__(
+        self, setting: Setting, say: Say | None = None, label: str = "worker", idle: float | None = None
+    ) -> None:
+        """``say`` takes the events in place of ``results``; ``idle``: seconds after which a worker ends."""
         self._events: queue.Queue[Event] = queue.Queue()
         self._say = say or self._events.put
         self._room = Room(max(setting.workers, cores()), memory())
         self._waiting: list[tuple[Path, Needs]] = []
         self._change = threading.Condition()
         self._closing = False
+        self._idle = idle
+        self._running: dict[str, Child] = {}
         self._children = [Child(setting.logs / f"{label}-{n}.log", self._say) for n in range(setting.workers)]
         self._threads = [
             threading.Thread(target=self._serve, args=(child,), name=f"ldt-worker-{n}", daemon=True)
@@ -50,6 +55,14 @@ class LocalEngine:
             except queue.Empty:
                 yield Event("", "tick", {})
 
+    def drop(self, task: str) -> None:
+        """Forget a task; a worker that is at it is ended."""
+        with self._change:
+            self._waiting = [w for w in self._waiting if w[0].stem != task]
+            child = self._running.pop(task, None)
+        if child is not None:
+            child.terminate(for_good=False)
+
     def close(self, *, kill: bool = False) -> None:
         """End all workers; with ``kill`` at once, else when nothing waits."""
         with self._change:
@@ -64,29 +77,32 @@ class LocalEngine:
             thread.join(timeout=20)
 
     def _serve(self, child: Child) -> None:
-        while (found := self._next()) is not None:
+        while (found := self._next(child)) is not None:
             task, needs = found
             for attempt in range(1, ATTEMPTS + 1):
                 died = child.perform(task, fresh=needs.fresh)
-                if died is None or self._closing:
+                if died is None or self._closing or task.stem not in self._running:
                     break
                 payload = {"attempt": attempt, "of": ATTEMPTS, **died}
                 self._say(Event(task.stem, "killed" if attempt < ATTEMPTS else "lost", payload))
             with self._change:
+                self._running.pop(task.stem, None)
                 self._room.leave(needs)
                 self._change.notify_all()
         child.end()
 
-    def _next(self) -> tuple[Path, Needs] | None:
+    def _next(self, child: Child) -> tuple[Path, Needs] | None:
         """The first waiting task that there is room for; None when there will be none."""
         with self._change:
             while True:
-                for number, (_, needs) in enumerate(self._waiting):
+                for number, (task, needs) in enumerate(self._waiting):
                     if self._room.enter(needs):
+                        self._running[task.stem] = child
                         return self._waiting.pop(number)
                 if self._closing and not self._waiting:
                     return None
-                self._change.wait()
+                if not self._change.wait(self._idle):
+                    child.end()
 
 
 class Room:

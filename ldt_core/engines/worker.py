@@ -143,7 +143,7 @@ def work(path: Path, answer: Answer) -> None:
     except BaseException as exc:
         at_work = False
         logging.getLogger("ldt").error("task %s failed", path.stem, exc_info=True)
-        answer("failed", errors=[_described(e) for e in _errors(exc, stage)])
+        answer("failed", errors=[describe_error(e) for e in _errors(exc, stage)])
     else:
         at_work = False
         answer(
@@ -169,7 +169,7 @@ def _errors(exc: BaseException, stage: str) -> list[LdtError]:
     return [RunError(what, code="component raised", where=stage, fix=fix)]
 
 
-def _described(error: LdtError) -> dict[str, Any]:
+def describe_error(error: LdtError) -> dict[str, Any]:
     """An error as the engine hands it on: its class, and texts of a length that can be read."""
     texts = {n: _text(getattr(error, n)) for n in ("what", "code", "where", "fix")}
     return {"class": type(error).__name__, **texts}
