@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from . import __version__
@@ -75,6 +75,32 @@ def build_parser(
     )
     run.add_argument("--address", default=None, help="dask: a running scheduler, tcp://HOST:PORT or its file")
     _run_options(run)
+    job = run.add_argument_group("of a SLURM job; with --dry-run its script is printed, and not submitted")
+    job.add_argument("--nodes", type=_count, default=None, help="slurm: nodes (default: SLURM decides)")
+    job.add_argument(
+        "--time",
+        type=_job_value("time"),
+        default=None,
+        help="slurm: time limit, HH:MM:SS (default: one hour)",
+    )
+    job.add_argument(
+        "--partition",
+        type=_job_value("partition"),
+        default=None,
+        help="slurm: partition (default: the cluster's)",
+    )
+    job.add_argument(
+        "--account", type=_job_value("account"), default=None, help="slurm: account that is charged"
+    )
+    job.add_argument("--cpus", type=_count, default=None, help="slurm: processors of a worker")
+    job.add_argument("--memory", type=_size, default=None, help="slurm: memory of a worker, such as 4GiB")
+    job.add_argument(
+        "--extra",
+        action="append",
+        type=_job_value("extra"),
+        metavar="LINE",
+        help="slurm: a line of the script, such as --extra=--constraint=fast or --extra='module load python'",
+    )
 
     compare = add("compare", "scenarios side by side: KPIs, targets, change against noise")
     _twin_argument(compare)
@@ -134,6 +160,28 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replicates", type=_count, default=None, help="instead of the twin file's")
     parser.add_argument("--json", action="store_true", help="the run's record on standard output")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _job_value(option: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        from .engines.slurm import refuse_odd
+
+        try:
+            refuse_odd(option, text)
+        except ValueError as exc:
+            raise argparse.ArgumentTypeError(str(exc)) from None
+        return text
+
+    return check
+
+
+def _size(text: str) -> int:
+    from .twin_values import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _count(text: str) -> int:
@@ -265,13 +313,13 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
 
 
 def entry() -> None:
-    """The console script. Once Arrow is loaded it ends without winding the interpreter down.
+    """The console script. Once Arrow or Dask is loaded it ends without winding the interpreter down.
 
     Arrow's threads can abort an interpreter at its end (apache/arrow issue 34314), and a run that went
-    well would then look like one that failed.
+    well would then look like one that failed. Dask's may never end where a scheduler was not reached.
     """
     code = main()
-    if "pyarrow" not in sys.modules:
+    if not {"pyarrow", "distributed"} & set(sys.modules):
         raise SystemExit(code)
     import logging
 

@@ -211,7 +211,7 @@ class Ensemble:
         (folder / "logs").mkdir(exist_ok=True)
         width = sum(w.state in ("ready", "waiting") for w in self.works.values())
         width = max(1, min(workers, width))
-        most = largest([self._needs(work) for work in self.works.values()])
+        most = self.largest_needs()
         engine = place.start(Setting(folder.resolve(), self.store.root.resolve(), width, largest=most))
         pending: dict[str, Work] = {}
         failures: list[tuple[Work, LdtError]] = []
@@ -255,6 +255,10 @@ class Ensemble:
             path.write_text(json.dumps(task), encoding="utf-8")
             pending[name] = work
             engine.submit(path.resolve(), self._needs(work))
+
+    def largest_needs(self) -> Needs:
+        """The most that any task needs, in each respect."""
+        return largest([self._needs(work) for work in self.works.values()])
 
     def _needs(self, work: Work) -> Needs:
         return needs_of(self.twins[work.scenario], work.plan, work.stage)

@@ -355,7 +355,7 @@ def test_record_names_code_versions_keys_and_seed(shop: Workshop) -> None:
         (["run", "nowhere"], 10, "nowhere"),
         (["run", "-s", "leek"], 10, "did you mean 'leak'?"),
         (["compare"], 12, "ldt run"),
-        (["run", "--engine", "slurm"], 13, "not in this version"),
+        (["run", "--engine", "cloud"], 2, "invalid choice: 'cloud' (choose from"),
         (["frobnicate"], 2, "invalid choice"),
         (["show", "tnak"], 11, "did you mean 'tank'?"),
     ],

@@ -124,6 +124,12 @@ def run(options: argparse.Namespace) -> int:
     place = Place(options.engine, options.address)
     with components_apart():
         ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
+    if options.engine == "slurm":
+        from .placing import submit
+
+        with components_apart():
+            ensemble.settle()
+        return submit(options, ensemble)
     if options.dry_run:
         with components_apart():
             ensemble.settle()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..catalog import EngineOffer, engine_names, installed, load_engine
-from ..errors import PluginError, Unsupported, nearest
+from ..errors import PluginError, nearest
 from .protocol import Engine, Setting
 
 OWN = {"local": "ldt_core.engines.local:LocalEngine", "dask": "ldt_core.engines.dask:DaskEngine"}
@@ -24,12 +24,6 @@ class Place:
     def start(self, setting: Setting) -> Engine:
         """The engine at work. Raises ``PluginError``: no such engine, or what it needs is not installed."""
         setting = replace(setting, address=self.address)
-        if self.engine == "slurm":
-            raise Unsupported(
-                f"the engine '{self.engine}' is not in this version",
-                code="not in this version",
-                fix="--engine local",
-            )
         if self.engine in OWN:
             module, _, name = OWN[self.engine].partition(":")
             found: Engine = getattr(importlib.import_module(module), name)(setting)

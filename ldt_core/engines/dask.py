@@ -39,7 +39,7 @@ from . import lodging
 Client: Any = distributed.Client
 LocalCluster: Any = distributed.LocalCluster
 PATIENCE = 60
-"""Seconds to wait for a scheduler, and for its first worker."""
+"""Seconds to wait for the first worker; a scheduler must answer in a third of that."""
 
 
 class _Open(NamedTuple):
@@ -173,7 +173,9 @@ class DaskEngine:
             return
         if future.status == "cancelled":
             event = Event(
-                task, "lost", {**_gone(found.path, 1), "how": "is gone with the Dask scheduler", "of": 1}
+                task,
+                "lost",
+                {**_gone(found.path, 1), "how": "is out of reach: the Dask scheduler is gone", "of": 1},
             )
         else:
             exc = future.exception() or RuntimeError("Dask has its result, but its answer did not come")
@@ -193,7 +195,7 @@ class DaskEngine:
 
 
 def _gone(task: Path, attempt: int) -> dict[str, Any]:
-    how = "was gone with its Dask worker, which was killed"
+    how = "went down with its Dask worker"
     return {"attempt": attempt, "of": ATTEMPTS, "how": how, "last_words": last_words(task), "memory": False}
 
 
@@ -205,7 +207,7 @@ def _connect(setting: Setting, stack: ExitStack) -> Any:
     named = isinstance(where, str) and "://" not in where and Path(where).is_file()
     way = {"scheduler_file": where} if named else {"address": where}
     try:
-        return Client(**way, timeout=PATIENCE, set_as_default=False)
+        return Client(**way, timeout=PATIENCE / 3, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as exc:
         raise RunError(
             f"no Dask scheduler answers: {type(exc).__name__}: {exc}",
