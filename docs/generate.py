@@ -78,6 +78,7 @@ SECTIONS = [
     ("purpose", "Purpose", "purpose:"),
     ("time", "Period", "time:"),
     ("run", "RunRules", "run:"),
+    ("checkpoint", "CheckpointRules", "run: {checkpoint: ...}"),
     ("components", "ComponentEntry", "components: {NAME: ...}"),
     ("columns", "ColumnEntry", "components: {NAME: {columns: {COLUMN: ...}}}"),
     ("resources", "Resources", "components: {NAME: {resources: ...}}"),

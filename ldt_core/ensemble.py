@@ -10,19 +10,21 @@ import json
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from . import errors
+from .branching import Leaving, prove_branch
 from .catalog import Catalog
 from .engines.choice import LOCAL, Place
 from .engines.protocol import Engine, Event, Needs, Setting
 from .errors import LdtError, RunError, StoreError
 from .needs import largest, needs_of
 from .planning import Planner
+from .resume import checkpoint_digest, checkpoint_key, slot_keys
 from .store import Entry, Store
 from .tasks import short, stage_fields, upstream
 from .twin import Twin
@@ -38,12 +40,13 @@ class Watcher(Protocol):
     def __call__(self, state: Progress) -> None: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class Work:
     """One stage of one scenario in one replicate (0 where the stage is not replicated).
 
     ``state``: waiting (for its inputs), ready, running, done or failed; stored: served from the store;
-    shared: the same as another work that is still to be computed.
+    shared: the same as another work that is still to be computed. ``own`` is the key that it would have
+    if its scenario left no other; ``wanted`` are the instants (us) at which others go on from it.
     """
 
     scenario: str
@@ -51,6 +54,8 @@ class Work:
     stage: Stage
     replicate: int
     key: str = ""
+    own: str = ""
+    wanted: set[int] = field(default_factory=set)
     state: str = "waiting"
     share: float = 0.0
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -97,7 +102,7 @@ class Ensemble:
         self.works: dict[tuple[str, str, int], Work] = {}
         self.entries: dict[str, Entry] = {}
         self.unversioned: set[str] = set()
-        self._owners: dict[str, list[Work]] = {}
+        self._owners: dict[str, dict[Work, None]] = {}
         self._stages: dict[tuple[str, str], Stage] = {}
         self._readers: dict[int, list[Work]] = {}
         self._upstream: dict[tuple[int, str], list[tuple[str, str]]] = {}
@@ -110,6 +115,7 @@ class Ensemble:
                     self.works[scenario, stage.name, replicate] = work
                     for _, source in self._outside(work):
                         self._readers.setdefault(id(self.work(scenario, source, replicate)), []).append(work)
+        self.leavings: dict[str, Leaving] | None = None
         self._candidates = deque(self.works.values())
 
     # -- what is known without computing -----------------------------------------------------
@@ -146,43 +152,142 @@ class Ensemble:
 
     def settle(self) -> list[Work]:
         """Give a key to every work whose inputs are known; serve what is stored. Returns what must be computed."""
+        if self.leavings is None:
+            self.leavings = self._prove_branches()
         fresh: list[Work] = []
         while self._candidates:
             work = self._candidates.popleft()
             if work.state != "waiting" or (inputs := self.inputs_of(work)) is None:
                 continue  # it comes again when its inputs are there
-            self._key(work, inputs)
+            left = self.left_by(work)
+            if left is None or left.key in self.entries:
+                self._key(work, inputs, left)
             if work.state == "ready":
                 fresh.append(work)
             elif work.state == "stored":
                 self._candidates.extend(self._readers.get(id(work), ()))
         return fresh
 
-    def _key(self, work: Work, inputs: Mapping[str, Entry]) -> None:
+    def _key(self, work: Work, inputs: Mapping[str, Entry], left: Work | None) -> None:
         digests = {ref: entry.digests[ref] for ref, entry in inputs.items()}
         twin = self.twins[work.scenario]
         nodes = tuple(id(work.plan.nodes[n]) for n in work.stage.members)
         known = (nodes, id(work.plan.wires), twin.run.seed, work.replicate, *digests.items())
-        if known in self._keys:  # another variant with the same components: its key is not made again
-            work.key = self._keys[known]
-        else:
-            work.fields = stage_fields(twin, work.plan, work.stage, work.replicate, digests, self.nonce)
-            work.key = self._keys[known] = Store.key(work.fields)
+        work.own = self._keys.get(known, "")  # of another variant with the same components
+        if not work.own:
+            self._describe(work, inputs)
+            work.own = self._keys[known] = Store.key(work.fields)
             self.unversioned |= {m["name"] for m in work.fields["members"] if m.get("version") == self.nonce}
-        owners = self._owners.setdefault(work.key, [])
-        owners.append(work)
-        if len(owners) > 1:
-            work.state, work.fields = "stored" if work.key in self.entries else "shared", {}
-        elif (entry := self.store.find(work.key)) is not None:
+        branch = None
+        if left is None:
+            work.key = work.own
+        elif work.stage.name not in self._leaving(work).changed or work.own == left.own:
+            work.key = left.key
+        elif (branch := self._branch(work, left)) is not None:
+            self._describe(work, inputs, branch)
+            work.key = Store.key(work.fields)
+        else:
+            return  # it comes again when the checkpoint is there
+        self._find(work, left)
+        if work.state != "ready":
+            work.fields = {}
+        elif not work.fields:
+            self._describe(work, inputs)
+
+    def _describe(
+        self, work: Work, inputs: Mapping[str, Entry], branch: Mapping[str, Any] | None = None
+    ) -> None:
+        digests = {ref: entry.digests[ref] for ref, entry in inputs.items()}
+        twin = self.twins[work.scenario]
+        work.fields = stage_fields(twin, work.plan, work.stage, work.replicate, digests, self.nonce)
+        if branch is not None:
+            work.fields = {**work.fields, "branch": branch}
+
+    def _find(self, work: Work, left: Work | None) -> None:
+        """Serve a work whose key is known from the store, from another work, or leave it to be computed."""
+        owners = self._owners.setdefault(work.key, {})
+        owners[work] = None
+        entry = self.entries.get(work.key) or self.store.find(work.key)
+        if entry is not None:
             self.entries[work.key] = entry
-            work.state, work.fields = "stored", {}
+        if entry is not None and not self.missing(work):
+            work.state = "stored"
+        elif left is not None and left.key == work.key:
+            self._want(left, work.wanted)
+        elif any(other.state in ("ready", "running") for other in owners):
+            work.state = "shared"
         else:
             work.state = "ready"
+
+    # -- scenarios that leave others under way -----------------------------------------------
+
+    def _prove_branches(self) -> dict[str, Leaving]:
+        """How scenarios leave others; works that are left are told which checkpoints are wanted of them."""
+        found: dict[str, Leaving] = {}
+        problems: list[LdtError] = []
+        for scenario, twin in self.twins.items():
+            if twin.branch is not None:
+                of = twin.branch.of
+                try:
+                    found[scenario] = prove_branch(twin, self.plans[scenario], self.twins[of], self.plans[of])
+                except LdtError as exc:
+                    problems += exc.errors if isinstance(exc, errors.ErrorList) else [exc]
+        errors.raise_all(problems)
+        self.leavings = found
+        for work in self.works.values():
+            left = self.left_by(work)
+            if left is None:
+                continue
+            self._readers.setdefault(id(left), []).append(work)
+            if work.stage.name in found[work.scenario].saved:
+                at, source = found[work.scenario].at, left
+                # What did not change there is the result of the scenario that it left itself.
+                while (above := self.left_by(source)) and source.stage.name not in self._leaving(
+                    source
+                ).changed:
+                    source = above
+                source.wanted.add(at)
+        return found
+
+    def _leaving(self, work: Work) -> Leaving:
+        assert self.leavings is not None
+        return self.leavings[work.scenario]
+
+    def left_by(self, work: Work) -> Work | None:
+        """The same work in the scenario that this one's leaves; None where it begins at the start."""
+        if not self.leavings or work.scenario not in self.leavings:
+            return None
+        return self.work(self.leavings[work.scenario].of, work.stage.members[0], work.replicate)
+
+    def missing(self, work: Work) -> list[int]:
+        """The instants (us) of the wanted checkpoints that are not in the store."""
+        return [at for at in sorted(work.wanted) if self.store.find(checkpoint_key(work.key, at)) is None]
+
+    def _want(self, work: Work, instants: Iterable[int]) -> None:
+        """Let a work whose result is there be run again, to make these checkpoints."""
+        work.wanted |= set(instants)
+        if work.state in ("stored", "done") and self.missing(work):
+            work.state = "waiting"
+            self._candidates.append(work)
+
+    def _branch(self, work: Work, left: Work) -> dict[str, Any] | None:
+        """What the result depends on besides its own: rows before, and the checkpoint; None: not there yet."""
+        leaving = self._leaving(work)
+        fields = {"at": leaving.at, "before": self.entries[left.key].digests, "checkpoint": None}
+        if work.stage.name in leaving.saved:
+            saved = self.store.find(checkpoint_key(left.key, leaving.at))
+            if saved is None:
+                self._want(left, [leaving.at])
+                return None
+            fields["checkpoint"] = checkpoint_digest(saved)
+        return fields
 
     def drop_damaged(self) -> int:
         """Take damaged entries out of the store and forget what is known. Returns how many there were."""
         damaged = 0
-        for key, entry in self.entries.items():
+        wanted = {checkpoint_key(w.key, at) for w in self.works.values() if w.key for at in w.wanted}
+        saved = {key: entry for key in wanted if (entry := self.store.find(key)) is not None}
+        for key, entry in (self.entries | saved).items():
             if any(True for _ in entry.problems()):
                 self.store.quarantine(key)
                 damaged += 1
@@ -191,7 +296,7 @@ class Ensemble:
         self._keys.clear()
         self._candidates = deque(self.works.values())
         for work in self.works.values():
-            work.key, work.state, work.share = "", "waiting", 0.0
+            work.key, work.own, work.state, work.share = "", "", "waiting", 0.0
         return damaged
 
     # -- running -----------------------------------------------------------------------------
@@ -250,6 +355,9 @@ class Ensemble:
                 "inputs": {ref: entry.key for ref, entry in inputs.items()},
                 "store": str(self.store.root.resolve()),
                 "cache": str(self.cache.resolve()),
+                "checkpoints": sorted(set[int]().union(*(w.wanted for w in self._owners[work.key]))),
+                "slots": slot_keys(work.key),
+                "branch": self._left_behind(work),
                 "fields": work.fields,
             }
             path.write_text(json.dumps(task), encoding="utf-8")
@@ -259,6 +367,14 @@ class Ensemble:
     def largest_needs(self) -> Needs:
         """The most that any task needs, in each respect."""
         return largest([self._needs(work) for work in self.works.values()])
+
+    def _left_behind(self, work: Work) -> dict[str, Any] | None:
+        """Where the worker finds what a work takes over of the scenario that its own leaves."""
+        left = self.left_by(work)
+        if left is None:
+            return None
+        leaving = self._leaving(work)
+        return {"key": left.key, "at": leaving.at, "saved": work.stage.name in leaving.saved}
 
     def _needs(self, work: Work) -> Needs:
         return needs_of(self.twins[work.scenario], work.plan, work.stage)
@@ -293,6 +409,9 @@ class Ensemble:
             work.fields = {}
             for other in self._owners[work.key]:
                 other.state = "done" if other is work else "stored"
+                if self.missing(other):
+                    other.state = "waiting"
+                    self._candidates.append(other)
                 self._candidates.extend(self._readers.get(id(other), ()))
         elif event.kind in ("failed", "lost"):
             del pending[event.task]

@@ -249,6 +249,18 @@ class Context:
             self._rng = np.random.default_rng(self.seed)
         return self._rng
 
+    @property
+    def rng_state(self) -> Any:
+        """Where the generator stands, as plain data; None while nothing was drawn."""
+        return None if self._rng is None else self._rng.bit_generator.state
+
+    @rng_state.setter
+    def rng_state(self, state: Any) -> None:
+        if state is not None:
+            self.rng.bit_generator.state = state
+        else:
+            self._rng = None
+
     def rng_for(self, ids: Iterable[str], label: str = "") -> NDArray[np.float64]:
         """One uniform draw in [0, 1) per id, the same whatever other ids there are."""
         head = f"{self.seed}\0{label}\0".encode()

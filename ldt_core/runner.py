@@ -17,6 +17,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from .adapters import within
+from .checkpoint import Checkpoint, Refused, Saved, Saver
 from .errors import (
     Cancelled,
     InputError,
@@ -83,18 +84,23 @@ def run_stage(
     *,
     progress: Callable[[float], None] = lambda share: None,
     cancelled: Callable[[], bool] = bool,
+    resume: Checkpoint | None = None,
+    saver: Saver | None = None,
 ) -> Outcome:
     """Run the members to the end and return what ``record`` names (value: thin to this many us).
 
     ``inputs`` holds the recordings of ports outside the stage by ``component.port``. Any error leaves
-    the members finalized. ``progress`` is told shares that only grow.
+    the members finalized. ``progress`` is told shares that only grow. With ``resume`` they go on from
+    there: raises ``Refused`` where they cannot. ``saver`` takes checkpoints, and may end it early.
     """
     loop = _Loop(in_order(wires), inputs, record, setting, progress, cancelled)
     try:
         for member in members:
             loop.add(member)
-        loop.initialize()
-        loop.run()
+        loop.initialize({} if resume is None else resume.start)
+        if resume is not None:
+            loop.restore(resume)
+        loop.run(saver)
         return loop.outcome()
     finally:
         loop.close()
@@ -153,7 +159,9 @@ class _Loop:
         self.progress, self.cancelled = progress, cancelled
         self.actors: dict[str, _Actor] = {}
         self.read: dict[str, Recording] = {}
-        self.lagged: list[LagReader] = []
+        self.given: Mapping[str, Table] = {}
+        self.buffers: dict[str, History] = {}
+        self.lagged: dict[str, LagReader] = {}
         self.seen = Seen()
         self.done, self.told, self.next = 0, 0.0, 0.0
 
@@ -181,7 +189,9 @@ class _Loop:
 
     # -- before the clock starts ------------------------------------------------------------
 
-    def initialize(self) -> None:
+    def initialize(self, given: Mapping[str, Table]) -> None:
+        """Start every member; ``given`` is what a port gave at the start, whatever ``initialize`` returns."""
+        self.given = given
         waiting = list(self.actors.values())
         while waiting:
             names = {a.name for a in waiting}
@@ -224,7 +234,8 @@ class _Loop:
             port = actor.member.outputs.get(name)
             if port is None:
                 raise broken(actor.name, f"initialize returned '{name}', which is no output port")
-            actor.start_outputs[name] = self._checked(actor, given, name, port, "initialize")
+            table = self._checked(actor, given, name, port, "initialize")
+            actor.start_outputs[name] = self.given.get(f"{actor.name}.{name}", table)
         for name, port in actor.member.outputs.items():
             if port.at == "start" and name not in actor.start_outputs:
                 raise broken(actor.name, f"initialize did not return the start port '{name}'")
@@ -255,7 +266,9 @@ class _Loop:
             port = cast(Port, source.member.outputs[wire.port])
             if port.at == "start":
                 return _always(wire.read(source.start_outputs[wire.port]))
-            history = History(port, wire.methods, self.setting.start)
+            history = self.buffers[_name(wire, self.buffers)] = History(
+                port, wire.methods, self.setting.start
+            )
             source.histories.setdefault(wire.port, []).append(history)
             if wire.port in source.start_outputs:
                 history.append(0, 0, source.start_outputs[wire.port])
@@ -280,7 +293,7 @@ class _Loop:
             )
 
         reader = LagReader(wire, history, self._initial(actor, wire), missing)
-        self.lagged.append(reader)
+        self.lagged[_name(wire, self.lagged)] = reader
         return reader
 
     def _initial(self, actor: _Actor, wire: Wire) -> Table | None:
@@ -302,16 +315,25 @@ class _Loop:
 
     # -- the clock --------------------------------------------------------------------------
 
-    def run(self) -> None:
-        end = self.setting.end
+    def run(self, saver: Saver | None = None) -> None:
+        end = stop = self.setting.end
         for actor in self.actors.values():
             self._prepare(actor)
         running = [a for a in self.actors.values() if a.step and a.time < end]
         longest = max((a.step for a in running), default=0)
         while running:
+            if saver is not None and stop == end:
+                stop = min(end, saver.stop_after(max(a.time for a in running)) or end)
             # Nobody runs far ahead of the slowest, so that few windows wait for their readers.
-            moved = self._pass(running, min(end, min(a.time for a in running) + longest))
-            if not moved and not self._pass(running, end):
+            moved = self._pass(running, min(stop, min(a.time for a in running) + longest))
+            if not moved and not self._pass(running, stop):
+                if (
+                    saver is not None and stop < end
+                ):  # all have come there, or one of them has a window across it
+                    if len({a.time for a in running}) == 1 and not saver.stand(running[0].time, self.capture):
+                        return
+                    stop = end
+                    continue
                 stuck = ", ".join(f"{a.name} at {a.time / 1e6:g} s" for a in running)
                 raise ScheduleError(
                     f"no member can go on: {stuck}",
@@ -345,12 +367,12 @@ class _Loop:
         return moved
 
     def _prepare(self, actor: _Actor) -> None:
-        if isinstance(actor.component, DataSource) or actor.time:
+        if isinstance(actor.component, DataSource) or (actor.time and not actor.step):
             return
         for name, port in actor.member.outputs.items():
             if port.at == "step" and f"{actor.name}.{name}" in self.record:
                 first = actor.start_outputs.get(name)
-                actor.parts[name] = [] if first is None else [(0, 0, first)]
+                actor.parts.setdefault(name, [] if first is None else [(0, 0, first)])
         if actor.member.step is None:
             self._compute_once(actor)
         else:
@@ -473,6 +495,55 @@ class _Loop:
             table = table.take((table[name] >= s.start) & (table[name] < end))
         return split_by_time(port, table, s.start, s.end, actor.member.step)
 
+    # -- checkpoints ------------------------------------------------------------------------
+
+    def capture(self) -> Checkpoint:
+        """Everything that is needed to go on from where all clocks stand."""
+        actors = self.actors.values()
+        lagged = self.lagged.items()
+        return Checkpoint(
+            next(a.time for a in actors),
+            {a.name: self._saved(a) for a in actors},
+            {n: list(h.parts) for n, h in self.buffers.items()},
+            {n: [] if r.found is None else [(0, 0, r.found)] for n, r in lagged},
+            {n: r.worst for n, r in lagged},
+            {f"{a.name}.{n}": list(parts) for a in actors for n, parts in a.parts.items()},
+        )
+
+    def _saved(self, actor: _Actor) -> Saved:
+        component, context, state = actor.component, actor.context, None
+        if isinstance(component, Simulator):
+            state = guarded(actor.name, "get_state", component.get_state)
+            if not isinstance(state, (bytes, bytearray, memoryview)):
+                raise broken(actor.name, f"get_state returned a {type(state).__name__}, not bytes")
+        return Saved(None if state is None else bytes(state), context.rng_state, tuple(context.flags))
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go on from a checkpoint. Raises ``Refused``."""
+        self.done = saved.at * len(self.actors)
+        for actor in self.actors.values():
+            actor.time = saved.at
+            member = saved.members.get(actor.name, Saved())
+            actor.context.flags[:] = member.flags
+            actor.context.rng_state = member.rng
+            if member.state is not None:
+                self._set_state(actor, member.state)
+            for name, port in actor.member.outputs.items():
+                ref = f"{actor.name}.{name}"
+                if ref in self.record and port.at == "step":
+                    actor.parts[name] = list(saved.recorded[ref])
+        for name, history in self.buffers.items():
+            history.parts[:] = saved.links[name]
+        for name, reader in self.lagged.items():
+            reader.found = next((table for _, _, table in saved.read[name]), None)
+            reader.worst = saved.worst[name]
+
+    def _set_state(self, actor: _Actor, state: bytes) -> None:
+        try:
+            guarded(actor.name, "set_state", lambda: cast(Simulator, actor.component).set_state(state))
+        except LdtError as exc:
+            raise Refused(f"{actor.name} refuses its state: {exc.what}") from exc
+
     # -- the end ----------------------------------------------------------------------------
 
     def outcome(self) -> Outcome:
@@ -494,7 +565,7 @@ class _Loop:
             recordings[ref] = recording
         flags = {a.name: a.context.flags for a in self.actors.values() if a.context.flags}
         # Large means that the loop oscillates from window to window.
-        notes: dict[str, Any] = {f"lag change {r.wire.origin}": r.worst for r in self.lagged}
+        notes: dict[str, Any] = {f"lag change {r.wire.origin}": r.worst for r in self.lagged.values()}
         return Outcome(recordings, flags, notes)
 
     # -- progress ---------------------------------------------------------------------------
@@ -521,6 +592,12 @@ class _Loop:
                 actor.component.finalize()
             except (Exception, SystemExit):
                 log.exception("%s failed in finalize", actor.name)
+
+
+def _name(wire: Wire, taken: Mapping[str, object]) -> str:
+    """A name for a link's buffer; the wires come in one order, and two may join the same ports."""
+    name = f"{wire.origin} -> {wire.target}.{wire.input}"
+    return next(n for i in range(len(taken) + 1) if (n := f"{name} {i}" if i else name) not in taken)
 
 
 def _always(table: Table) -> Read:

@@ -57,6 +57,10 @@ def chosen_scenarios(twin: Twin, names: Sequence[str] | None) -> list[str]:
     # A KPI against the baseline needs the baseline's numbers, asked for or not.
     if twin.baseline not in wanted and any(k.against for k in twin.kpis.values()):
         wanted.append(twin.baseline)
+    for name in wanted:  # and what leaves another scenario needs that one; the list grows under way
+        branch = twin.scenarios[name].branch
+        if branch is not None and branch.of not in wanted:
+            wanted.append(branch.of)
     return sorted(wanted, key=lambda s: s != twin.baseline)
 
 

@@ -7,18 +7,21 @@ import math
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, SecretStr
 
 from .catalog import installed
-from .errors import DataError, PluginError, RunError
+from .checkpoint import Checkpoint, Refused, spliced, unsaved_because, windows_before
+from .errors import DataError, PluginError, RunError, StoreError
 from .identity import core_digest, digest_package, lock_digest, package_digest
-from .interfaces import CONTRACT, Context, DataSource, File, Flag, Query, file_digest
-from .runner import Member, Setting, Wire, guarded, run_stage
+from .interfaces import CONTRACT, AnyPort, Context, DataSource, File, Flag, Query, file_digest
+from .resume import Checkpoints, checkpoint_key, read_checkpoint
+from .runner import Member, Outcome, Setting, Wire, guarded, run_stage
 from .store import Store
 from .tables import Recording, port_as_dict
 from .twin import Twin, load_twin
@@ -162,41 +165,144 @@ def _planned(path: str, folder: str, scenario: str, cache: str) -> tuple[Twin, P
 
 
 def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:
-    """Run a task and put its result into the store. Returns the entry's key.
+    """Run a task and put its result into the store. Returns the entry's key, and from where it went on.
 
     Raises whatever the stage raises, and ``PluginError`` or ``DataError`` (changed while reading) where
     code or files are not those, before or after, that the task's key was made from.
     """
     store = Store(Path(task["store"]))
-    if store.find(task["key"]) is not None:  # another run was first, or the worker died after its work
+    known = store.find(task["key"])  # another run was first, or the worker died after its work
+    if known is not None and not task["checkpoints"]:
         return {"key": task["key"]}
     members = task["fields"]["members"]
     _refuse_changed_code(task["fields"])
     twin, plan = _planned(task["twin"], task["folder"], task["scenario"], task["cache"])
     stage = next(s for s in plan.stages if s.name == task["stage"])
     _refuse_changed_files(plan, members)
+    checkpoints = Checkpoints(
+        store,
+        task["key"],
+        stage.name,
+        twin.run.checkpoint,
+        steps_of([plan.nodes[n] for n in stage.members]),
+        task["checkpoints"],
+        known,
+    )
+    if known is not None and not checkpoints.wanted:
+        return {"key": task["key"]}
     inputs = {ref: _recording(store, key, ref) for ref, key in task["inputs"].items()}
     scratch = Path(tempfile.mkdtemp(prefix="ldt-"))
-    try:
-        outcome = run_stage(
+    setting = Setting(twin.period.start, twin.duration, twin.crs, twin.bbox, scratch, Path(task["cache"]))
+    left = _Left(store, task["branch"], plan, stage) if task["branch"] else None
+
+    def run(resume: Checkpoint | None) -> Outcome:
+        return run_stage(
             [_member(plan.nodes[name], twin, task["replicate"]) for name in stage.members],
             plan.wires_into(stage.members),
             inputs,
             local_record(plan, stage),
-            Setting(twin.period.start, twin.duration, twin.crs, twin.bbox, scratch, Path(task["cache"])),
+            setting,
             progress=progress,
+            resume=resume,
+            saver=checkpoints,
         )
+
+    try:
+        outcome, resumed = _go_on(run, checkpoints, left)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _refuse_changed_code(task["fields"])
     _refuse_changed_files(plan, members)
-    meta = {
-        "fields": task["fields"],
-        "flags": {c: [_plain_flag(c, f) for f in flags] for c, flags in outcome.flags.items()},
-        "notes": {n: v if math.isfinite(v) else None for n, v in outcome.notes.items()},
-    }
-    entry = store.put(task["key"], outcome.recordings, meta, owner=stage.name)
-    return {"key": entry.key}
+    if known is None:
+        recordings = outcome.recordings if left is None else left.splice(outcome.recordings, setting)
+        meta = {
+            "fields": task["fields"],
+            "flags": {c: [_plain_flag(c, f) for f in flags] for c, flags in outcome.flags.items()},
+            "notes": {n: v if math.isfinite(v) else None for n, v in outcome.notes.items()},
+        }
+        store.put(task["key"], recordings, meta, owner=stage.name)
+        checkpoints.clear()
+    checkpoints.refuse_missed(twin.period.start)
+    at = None if resumed is None else str(twin.period.start + np.timedelta64(resumed, "us")) + "Z"
+    return {"key": task["key"]} | ({} if at is None else {"resumed": at})
+
+
+def steps_of(nodes: Sequence[Node]) -> list[int] | None:
+    """The steps of a stage's members; None where its state cannot be saved between windows."""
+    if any(unsaved_because(n.component, n.capabilities, n.outputs, n.step) for n in nodes):
+        return None
+    return [n.step for n in nodes if n.step is not None]
+
+
+def _go_on(
+    run: Callable[[Checkpoint | None], Outcome], checkpoints: Checkpoints, left: _Left | None
+) -> tuple[Outcome, int | None]:
+    """Run from the last checkpoint that can be used, else from the beginning; from which instant (us)."""
+    for saved in checkpoints.saved():
+        try:
+            return run(saved if left is None else left.as_before(saved)), saved.at
+        except Refused as exc:
+            checkpoints.refuse(exc)
+    if left is None:
+        return run(None), None
+    try:
+        return run(left.begin()), None
+    except Refused as exc:
+        raise RunError(
+            f"it cannot go on from the state of the scenario that it leaves: {exc}",
+            code="state refused",
+            where=checkpoints.owner,
+            fix="run from the start: remove branch; or report this to the component's author",
+        ) from exc
+
+
+class _Left:
+    """In the worker: what a stage takes over of the scenario that it leaves at ``at`` (us)."""
+
+    def __init__(self, store: Store, branch: Mapping[str, Any], plan: Plan, stage: Stage) -> None:
+        self.store, self.key, self.at, self.saved = store, branch["key"], branch["at"], branch["saved"]
+        nodes = [plan.nodes[n] for n in stage.members]
+        self.source = any(issubclass(n.component, DataSource) for n in nodes)
+        ports = {ref: _port(plan, ref) for ref in local_record(plan, stage)}
+        self.recordings = {ref: _recording(store, self.key, ref) for ref in ports}
+        self.start = {ref: self.recordings[ref].table for ref, port in ports.items() if port.at == "start"}
+
+    def as_before(self, saved: Checkpoint) -> Checkpoint:
+        """What was given at the start is what the other scenario gave."""
+        return replace(saved, start=self.start)
+
+    def begin(self) -> Checkpoint | None:
+        """Where the stage begins; None where it is a source, which is read as a whole."""
+        if self.source:
+            return None
+        saved = Checkpoint(self.at)
+        if self.saved:
+            key = checkpoint_key(self.key, self.at)
+            entry = self.store.find(key)
+            try:
+                if entry is None:
+                    raise Refused("it is gone")
+                saved = read_checkpoint(entry, self.key)
+            except Refused as exc:
+                self.store.quarantine(key)
+                raise StoreError(
+                    f"the checkpoint of the scenario that is left cannot be used: {exc}",
+                    code="entry damaged",
+                    fix="run again: it is made anew",
+                ) from exc
+        rows = {r: windows_before(m, self.at) for r, m in self.recordings.items() if r not in self.start}
+        return replace(self.as_before(saved), recorded=rows)
+
+    def splice(self, recordings: Mapping[str, Recording], setting: Setting) -> Mapping[str, Recording]:
+        """The rows of the whole run: a source's new ones begin where the other scenario's end."""
+        if not self.source:
+            return recordings
+        return {r: spliced(self.recordings[r], m, self.at, setting.start, r) for r, m in recordings.items()}
+
+
+def _port(plan: Plan, ref: str) -> AnyPort:
+    component, _, port = ref.partition(".")
+    return plan.nodes[component].outputs[port]
 
 
 def _member(node: Node, twin: Twin, replicate: int) -> Member:

@@ -19,6 +19,7 @@ from .errors import LdtError, TwinFileError, nearest, raise_all
 from .twin_scenarios import Override as Override
 from .twin_scenarios import Overrides, Place, override_tree, resolve
 from .twin_schema import Branch as Branch
+from .twin_schema import CheckpointRules as CheckpointRules
 from .twin_schema import ColumnEntry as ColumnEntry
 from .twin_schema import ComponentEntry as ComponentEntry
 from .twin_schema import KpiDefinition as KpiDefinition
@@ -40,7 +41,6 @@ BASE = "base"
 
 # (path, value or None for any, what it is): in the schema, and not in this version.
 NOT_YET: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
-    (("scenarios", "*", "branch"), None, "branching off a running scenario"),
     (("connect", "*", "when"), "iterate", "an implicit link (when: iterate)"),
     (("components", "*", "isolate"), "venv", "an environment per component (isolate: venv)"),
     (("sweeps",), None, "sweeping over parameters"),
@@ -87,6 +87,11 @@ class Twin:
     def duration(self) -> int:
         """Length of the run in microseconds."""
         return int((self.period.end - self.period.start).astype(np.int64))
+
+    @property
+    def branch(self) -> Branch | None:
+        """Where the scenario in place leaves another."""
+        return self.scenarios[self.scenario].branch if self.scenario is not None else None
 
     @property
     def baseline(self) -> str:

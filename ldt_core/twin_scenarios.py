@@ -60,7 +60,7 @@ def resolve(
     found: dict[str, Overrides] = {}
     for name in order:
         own, wrong = _own_changes(name, scenarios[name], components, place)
-        parents = dict.fromkeys(scenarios[name].extends)
+        parents = dict.fromkeys(_parents(scenarios[name]))
         if not wrong and all(parent in found for parent in parents):
             merged, wrong = _inherit(name, own, {p: found[p] for p in parents}, place)
             if not wrong:
@@ -69,9 +69,14 @@ def resolve(
     return found, errors
 
 
+def _parents(scenario: Scenario) -> tuple[str, ...]:
+    """Whose changes it takes over: what it leaves, and what it extends."""
+    return (*scenario.extends, *([scenario.branch.of] if scenario.branch else []))
+
+
 def _order(scenarios: Mapping[str, Scenario], place: Place) -> tuple[list[str], list[LdtError]]:
     """Parents before children, without those that extend each other in a circle."""
-    graph = {name: set(scenario.extends) for name, scenario in scenarios.items()}
+    graph = {name: set(_parents(scenario)) for name, scenario in scenarios.items()}
     errors: list[LdtError] = []
     broken: set[str] = set()
     while True:
@@ -79,9 +84,10 @@ def _order(scenarios: Mapping[str, Scenario], place: Place) -> tuple[list[str], 
             return [n for n in graphlib.TopologicalSorter(graph).static_order() if n not in broken], errors
         except graphlib.CycleError as exc:
             loop: list[str] = exc.args[1][::-1]
-            what = f"scenarios extend each other in a circle: {' -> '.join(loop)}"
-            where = place("scenarios", loop[0], "extends")
-            errors.append(_error("conflicting parents", what, where, "remove one of these extends"))
+            word = "extends" if set(loop[1:2]) <= set(scenarios[loop[0]].extends) else "branch"
+            what = f"scenarios lead to each other in a circle: {' -> '.join(loop)}"
+            where = place("scenarios", loop[0], word)
+            errors.append(_error("conflicting parents", what, where, f"remove one of these {word}"))
             broken.update(loop)
             graph |= {name: set() for name in loop}
 

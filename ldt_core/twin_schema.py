@@ -102,6 +102,23 @@ class Period:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointRules:
+    """When the state of a stage under way is saved, so that it goes on from there after a kill.
+
+    Whichever comes first; {}: never.
+    """
+
+    __pydantic_config__ = _SHAPE
+
+    every: Step | None = None
+    """After so much of the twin's own time, such as 1h."""
+    windows: Annotated[Whole, Field(ge=1)] | None = None
+    """After so many windows, counted by the longest step of the stage."""
+    seconds: Annotated[Number, Field(ge=0)] | None = None
+    """After so many seconds of computing; seldom enough that saving takes a twentieth of the time at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRules:
     """How often and with what chance the twin runs."""
 
@@ -111,6 +128,8 @@ class RunRules:
     """Start of all random draws; the same seed gives the same results."""
     replicates: Annotated[Whole, Field(ge=1)] = 1
     """How many times stochastic components run, each with draws of its own."""
+    checkpoint: Annotated[CheckpointRules, OrNothing()] = CheckpointRules(seconds=60.0)
+    """When states are saved; results do not depend on it. Where it is left out: {seconds: 60}."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,9 +281,9 @@ class Branch:
     __pydantic_config__ = _SHAPE
 
     of: ScenarioName
-    """The scenario that it leaves."""
+    """The scenario that it leaves; its changes are taken over."""
     at: Instant
-    """When it leaves it, with the offset from UTC."""
+    """When it leaves it, with the offset from UTC: where a window of each component concerned ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,7 +301,7 @@ class Scenario:
     changes: Annotated[Mapping[str, Any], OrNothing(), Field(alias="set")] = field(default_factory=dict)
     """{component.params.NAME: value, component.step: 30s, run.seed: 7}; mappings merge, lists replace."""
     branch: Branch | None = None
-    """Start from the state of another scenario instead of from the beginning."""
+    """Leave another scenario under way: until then this one is that one; what both set counts from then on."""
 
 
 Scenarios = Annotated[dict[Name, Annotated[Scenario, OrNothing()]], OrNothing()]

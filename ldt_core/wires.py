@@ -64,7 +64,7 @@ class Wire:
 class LagReader:
     """Reads the last window complete by the reader's start, and notes how much it changes.
 
-    ``worst`` is the largest relative change from one window read to the next.
+    ``worst`` is the largest relative change from one window read to the next, ``found`` the last one read.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LagReader:
         self.wire, self.history, self.initial, self.missing = wire, history, initial, missing
         self.adapt = wire.adapt()
         self.worst = 0.0
-        self._found: Table | None = None
+        self.found: Table | None = None
         self._given: Table | None = None
 
     def __call__(self, start: int, end: int) -> Table:
@@ -82,10 +82,10 @@ class LagReader:
             if self.initial is None:
                 raise self.missing()
             return self.initial
-        if found is not self._found or self._given is None:
-            if self._found is not None:
-                self.worst = max(self.worst, largest_change(self._found, found, self.history.port))
-            self._found = found
+        if found is not self.found or self._given is None:
+            if self.found is not None:
+                self.worst = max(self.worst, largest_change(self.found, found, self.history.port))
+            self.found = found
             self._given = found if self.adapt is None else self.adapt(found)
         return self._given
 

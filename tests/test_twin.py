@@ -521,7 +521,6 @@ def test_an_error_names_its_place_and_its_remedy(
 
 
 LATER = [
-    ("scenarios: {s: {branch: {of: s, at: 2026-03-02T08:00Z}}}\n", "twin.yaml:7:25", "branch"),
     (LINK % "when: iterate", "twin.yaml:8:35", "iterate"),
     ("  c: {use: x, isolate: venv}\n", "twin.yaml:7:24", "isolate: venv"),
     ("sweeps: {a: [1, 2]}\n", "twin.yaml:7:9", "sweep"),
@@ -572,7 +571,6 @@ scenarios:
         ("bad value", "twin.yaml:8:35"),
         ("variable not set", "twin.yaml:11:25"),
         ("unresolved reference", "twin.yaml:12:20"),
-        ("not in this version", "twin.yaml:13:15"),
     ]
     found = errors_of(
         tmp_path,

@@ -1,0 +1,357 @@
+"""Scenarios that leave others under way: the same until then, their own from then on, and nothing computed twice."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import install
+
+from ldt_core import errors as e
+from ldt_core.catalog import installed
+from ldt_core.engines.choice import Place
+from ldt_core.engines.protocol import Engine, Event, Needs, Setting
+from ldt_core.ensemble import Ensemble
+from ldt_core.resume import checkpoint_key
+from ldt_core.runs import chosen_scenarios
+from ldt_core.store import Store
+from ldt_core.tables import Recording
+from ldt_core.tasks import perform
+from ldt_core.twin import load_twin
+
+HOUR = 3_600_000_000
+TWIN = """\
+ldt: 1
+twin: {id: basins, crs: "EPSG:25832"}
+time: {start: 2026-01-01T00:00Z, end: 2026-01-01T12:00Z}
+run: {seed: 3, replicates: 2}
+components:
+  rain: {use: rain}
+  basin: {use: basin, step: 1h}
+  gate: {use: gate, step: 2h}
+  harm: {use: harm}
+connect:
+  - {from: rain.rain, to: basin.rain}
+  - {from: gate.gate, to: basin.gate}
+  - {from: basin.level, to: gate.level, when: lag}
+  - {from: basin.level, to: harm.level}
+kpis:
+  harm: {of: harm.harm.level, reduce: {time: mean, space: mean}, unit: m}
+record:
+  gate.gate: {}
+scenarios:
+  base: {}
+  leak: {branch: {of: base, at: 2026-01-01T06:00Z}, set: {basin.params.hole: 0.5}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def basins(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Iterator[None]:
+    site = tmp_path_factory.mktemp("basins")
+    code = (Path(__file__).parent / "basins.py").read_text(encoding="utf-8")
+    kinds = {"rain": "source", "harm": "model", "luck": "model", "once": "model"}
+    kinds |= dict.fromkeys(("basin", "sieve-basin", "hasty-basin", "gate"), "simulator")
+    offers = [{"id": i, "kind": k, "title": i, "contract": 1} for i, k in kinds.items()]
+    install(site, "ldt-basins", "ldt_basins", code, offers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        importlib.import_module("ldt_basins")
+        yield
+    sys.modules.pop("ldt_basins")
+
+
+class Here:
+    """An engine without processes: each task is done where it is submitted."""
+
+    name: ClassVar[str] = "here"
+
+    def __init__(self, setting: Setting) -> None:
+        self.events: deque[Event] = deque()
+
+    def submit(self, task: Path, needs: Needs) -> None:
+        try:
+            found = perform(json.loads(task.read_text()), lambda share: None)
+            self.events.append(Event(task.stem, "done", found))
+        except e.LdtError as exc:
+            described = exc.as_dict() | {"class": type(exc).__name__}
+            kept = {k: described[k] for k in ("class", "what", "code", "where", "fix")}
+            self.events.append(Event(task.stem, "failed", {"errors": [kept]}))
+
+    def results(self) -> Iterator[Event]:
+        while self.events:
+            yield self.events.popleft()
+
+    def close(self, *, kill: bool = False) -> None:
+        pass
+
+
+class HerePlace(Place):
+    def start(self, setting: Setting) -> Engine:
+        return Here(setting)
+
+
+class Lab:
+    """A twin file, its store, and runs of it in this process."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.notes, self.runs = folder, folder / "notes", 0
+        self.store = Store(folder / "store")
+        monkeypatch.setenv("LDT_TEST_NOTES", str(self.notes))
+        self.write(TWIN)
+
+    def write(self, text: str) -> None:
+        (self.folder / "twin.yaml").write_text(text, encoding="utf-8")
+
+    def edit(self, *changes: tuple[str, str]) -> None:
+        text = (self.folder / "twin.yaml").read_text(encoding="utf-8")
+        for old, new in changes:
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        self.write(text)
+
+    def plan(self, *names: str) -> Ensemble:
+        twin = load_twin(self.folder / "twin.yaml")
+        ensemble = Ensemble(
+            twin, chosen_scenarios(twin, names), installed(), self.store, self.folder / "cache"
+        )
+        ensemble.settle()
+        return ensemble
+
+    def run(self, *names: str) -> Ensemble:
+        """A finished run; ``counts`` then says what was computed for it."""
+        self.notes.write_text("")
+        ensemble = self.plan(*names)
+        self.runs += 1
+        folder = self.folder / f"run{self.runs}"
+        folder.mkdir()
+        (folder / "twin.yaml").write_bytes((self.folder / "twin.yaml").read_bytes())
+        ensemble.run(folder, 1, lambda state: None, HerePlace())
+        return ensemble
+
+    @property
+    def counts(self) -> Counter[str]:
+        lines = self.notes.read_text().splitlines()
+        return Counter(" ".join(line.split()[:2]) for line in lines)
+
+    def refused(self, *names: str) -> e.LdtError:
+        with pytest.raises(e.LdtError) as caught:
+            self.run(*names)
+        return caught.value
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(tmp_path, monkeypatch)
+
+
+def recording(ensemble: Ensemble, scenario: str, ref: str, replicate: int = 0) -> Recording:
+    work = ensemble.work(scenario, ref.partition(".")[0], replicate)
+    return ensemble.entries[work.key].recording(ref)
+
+
+def values(ensemble: Ensemble, scenario: str, ref: str, column: str, replicate: int = 0) -> Any:
+    found = recording(ensemble, scenario, ref, replicate)
+    return [found.window(i)[column].tolist() for i in range(len(found))]
+
+
+# -- the same until then -------------------------------------------------------------------------
+
+
+def test_until_it_leaves_the_scenario_is_the_other_and_from_then_on_its_own(lab: Lab) -> None:
+    done = lab.run()
+    for replicate in (0, 1):
+        for ref, column, parts in (
+            ("basin.level", "level", 7),
+            ("gate.gate", "open", 3),
+            ("harm.harm", "level", 6),
+        ):
+            base, leak = (values(done, s, ref, column, replicate) for s in ("base", "leak"))
+            assert len(base) == len(leak)
+            assert base[:parts] == leak[:parts], ref
+            assert all(
+                a != b for a, b in zip(base[parts:], leak[parts:], strict=True) if ref != "gate.gate"
+            ), ref
+    assert values(done, "base", "basin.level", "level", 0) != values(done, "base", "basin.level", "level", 1)
+
+
+def test_only_what_comes_after_is_computed(lab: Lab) -> None:
+    lab.run()
+    # Two replicates: twelve windows of the basin from the start, and six of the branch.
+    assert lab.counts["step basin"] == 2 * (12 + 6)
+    assert lab.counts["step gate"] == 2 * (6 + 3)
+    assert lab.counts["compute harm"] == 2 * (12 + 6)
+    assert lab.counts["rain"] == 1, "what is not changed is the other's"
+    assert not lab.run().works["leak", "harm", 0].timing
+    assert not lab.counts
+
+
+def test_the_branch_is_what_a_change_of_the_hole_at_that_instant_gives(lab: Lab) -> None:
+    """A closed form of the whole: the basin's own recursion with the hole of the hour, and the same draws."""
+    done = lab.run()
+    node = done.plans["base"].nodes["basin"]
+    rng = np.random.default_rng(node.seed(3, 0))
+    level, opening, seen = np.full(2, 1.0) + rng.random(2), 0.0, None
+    expected = [level.tolist()]
+    for hour in range(12):
+        if hour % 2 == 0:
+            seen = level
+            opening = 0.5 * opening + 0.5 * float(seen.mean())
+        come = (1.0 + hour % 3) * 0.01 + 0.1 * rng.random(2)
+        level = level + come - (0.1 if hour < 6 else 0.5) * opening * level
+        expected.append(level.tolist())
+    assert values(done, "leak", "basin.level", "level") == expected
+
+
+def test_a_branch_that_sets_nothing_is_the_other_bit_for_bit(lab: Lab) -> None:
+    lab.edit((", set: {basin.params.hole: 0.5}}", "}"))
+    done = lab.run()
+    for (scenario, stage, replicate), work in done.works.items():
+        assert work.key == done.works["base", stage, replicate].key, (scenario, stage)
+    assert lab.counts["step basin"] == 2 * 12
+
+
+def test_a_restored_group_goes_on_to_the_same_bits(lab: Lab) -> None:
+    """Another label is another key, so the stage is restored and computed; and it changes nothing."""
+    lab.edit(("basin.params.hole: 0.5", "basin.params.label: other"))
+    done = lab.run()
+    for replicate in (0, 1):
+        mine, theirs = (done.works[s, "basin+gate", replicate] for s in ("leak", "base"))
+        assert mine.key != theirs.key
+        assert done.entries[mine.key].digests == done.entries[theirs.key].digests
+        metas = [{k: v for k, v in done.entries[w.key].meta.items() if k != "fields"} for w in (mine, theirs)]
+        assert metas[0] == metas[1]
+    assert lab.counts["step basin"] == 2 * (12 + 6)
+    assert lab.counts["compute harm"] == 12 * 2, "what reads the same content is not computed again"
+
+
+def test_a_number_written_otherwise_is_no_change(lab: Lab) -> None:
+    lab.edit(("basin.params.hole: 0.5", "basin.params.hole: 0.10"))
+    assert lab.run().works["leak", "basin+gate", 0].key == lab.plan().works["base", "basin+gate", 0].key
+    assert lab.counts["step basin"] == 2 * 12
+
+
+def test_values_at_the_start_are_those_of_the_other(lab: Lab) -> None:
+    done = lab.run()
+    shapes = [recording(done, s, "basin.shape") for s in ("base", "leak")]
+    assert shapes[0].digest == shapes[1].digest, "initialize would give the area of the other hole"
+
+
+def test_a_source_gives_the_others_rows_before_and_its_own_after(lab: Lab) -> None:
+    lab.edit(("basin.params.hole: 0.5", "rain.params.amount: 5"))
+    done = lab.run()
+    rain = [v[0] for v in values(done, "leak", "rain.rain", "rain")]
+    assert rain == [1, 2, 3, 1, 2, 3, 5, 10, 15, 5, 10, 15]
+    assert recording(done, "leak", "rain.places").digest == recording(done, "base", "rain.places").digest
+    base, leak = (values(done, s, "basin.level", "level") for s in ("base", "leak"))
+    assert base[:7] == leak[:7]
+    assert base[7:] != leak[7:]
+    assert lab.counts["step basin"] == 2 * (12 + 6)
+
+
+def test_a_model_alone_needs_no_checkpoint(lab: Lab) -> None:
+    lab.edit(("basin.params.hole: 0.5", "harm.params.factor: 3"))
+    done = lab.run()
+    base, leak = (np.array(values(done, s, "harm.harm", "level")) for s in ("base", "leak"))
+    assert (leak[:6] == base[:6]).all()
+    assert leak[6:] == pytest.approx(base[6:] * 1.5)
+    assert lab.counts["step basin"] == 2 * 12
+    assert not any(w.wanted for w in done.works.values())
+
+
+def test_a_model_with_chance_goes_on_with_its_draws(lab: Lab) -> None:
+    lab.edit(
+        ("harm: {use: harm}", "harm: {use: luck}"), ("basin.params.hole: 0.5", "harm.params.factor: 4.0")
+    )
+    done = lab.run()
+    base, leak = (np.array(values(done, s, "harm.harm", "level")) for s in ("base", "leak"))
+    assert (leak[:6] == base[:6]).all()
+    assert (leak[6:] == base[6:] * 2).all(), "the same draws, twice the factor"
+
+
+def test_coarser_records_are_spliced_too(lab: Lab) -> None:
+    lab.edit(("  gate.gate: {}", "  gate.gate: {every: 6h}"))
+    done = lab.run()
+    base, leak = (values(done, s, "gate.gate", "open") for s in ("base", "leak"))
+    assert len(base) == len(leak) == 2
+    assert base[0] == leak[0]
+    assert base[1] != leak[1]
+
+
+# -- branches of branches, replicates, other runs ------------------------------------------------
+
+
+def test_a_branch_of_a_branch(lab: Lab) -> None:
+    more = """\
+  mend: {branch: {of: leak, at: 2026-01-01T08:00Z}, set: {basin.params.hole: 0.1}}
+  harmed: {branch: {of: leak, at: 2026-01-01T10:00Z}, set: {harm.params.factor: 5}}
+  late: {branch: {of: harmed, at: 2026-01-01T10:00Z}, set: {basin.params.hole: 0.2}}
+"""
+    lab.write(TWIN + more)
+    done = lab.run()
+    base, leak, mend, harmed, late = (
+        values(done, s, "basin.level", "level") for s in ("base", "leak", "mend", "harmed", "late")
+    )
+    assert mend[:9] == leak[:9]
+    assert mend[7] != base[7]
+    assert mend[9] != leak[9]
+    assert harmed == leak
+    assert late[:11] == leak[:11]
+    assert late[11] != leak[11]
+    assert lab.counts["step basin"] == 2 * (12 + 6 + 4 + 2)
+    lab.run("late")
+    assert not lab.counts
+
+
+def test_the_other_scenario_is_run_asked_for_or_not(lab: Lab) -> None:
+    assert lab.plan("leak").scenarios == ["base", "leak"]
+
+
+def test_a_result_without_the_checkpoint_is_run_again_up_to_it(lab: Lab) -> None:
+    lab.run("base")
+    planned = lab.plan()
+    assert planned.missing(planned.works["base", "basin+gate", 0]) == [6 * HOUR]
+    done = lab.run()
+    assert lab.counts["step basin"] == 2 * (6 + 6)
+    assert (
+        values(done, "base", "basin.level", "level")[:7] == values(done, "leak", "basin.level", "level")[:7]
+    )
+    again = lab.run()
+    assert all(w.state == "stored" for w in again.works.values())
+
+
+def test_the_checkpoint_counts_for_the_key_and_so_does_the_instant(lab: Lab) -> None:
+    first = lab.run().works["leak", "basin+gate", 0].key
+    lab.edit(("06:00Z", "08:00Z"))
+    second = lab.run()
+    assert second.works["leak", "basin+gate", 0].key != first
+    assert lab.counts["step basin"] == 2 * (8 + 4), (
+        "the base is there; its checkpoint is made, and the branch"
+    )
+    lab.edit(("08:00Z", "06:00Z"))
+    assert lab.run().works["leak", "basin+gate", 0].key == first
+
+
+@pytest.mark.parametrize("how", ["cut", "flip", "gone"])
+def test_a_damaged_checkpoint_of_a_branch_is_made_anew(lab: Lab, how: str) -> None:
+    done = lab.run()
+    first = done.works["leak", "basin+gate", 0]
+    entry = lab.store.find(checkpoint_key(done.works["base", "basin+gate", 0].key, 6 * HOUR))
+    assert entry is not None
+    path = entry.folder / entry.record["files"]["checkpoint"]["file"]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes({"cut": bytes(data[:-3]), "flip": bytes(data), "gone": b""}[how])
+    lab.store.remove(first.key)
+    error = lab.refused()
+    assert (type(error), error.code) == (e.StoreError, "entry damaged")
+    again = lab.run()  # what is damaged was set aside
+    assert again.works["leak", "basin+gate", 0].key == first.key

@@ -1,0 +1,168 @@
+"""Checkpoints: whatever the group and wherever it is stopped, what goes on in new objects ends in the same bits."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ldt_core as ldt
+from ldt_core.checkpoint import Checkpoint, common_step, pack, unpack
+from ldt_core.interfaces import Step
+from ldt_core.runner import Member, Outcome, Setting, run_stage
+from ldt_core.tables import Port, Table
+from ldt_core.wires import Wire
+
+START = np.datetime64("2026-03-02T05:00", "us")
+OF = "0" * 64
+THINGS = Port(
+    {"time": ldt.instant(), "id": ldt.text(), "v": ldt.number("1", "x:v", cell="mean", nulls=True)},
+    entity="thing",
+    id="id",
+)
+PLACES = Port({"id": ldt.text(), "w": ldt.number("1", "x:w")}, entity="thing", id="id", at="start")
+
+
+class Cell(ldt.Simulator):
+    """State, chance, things that come and go, missing values, flags; sometimes it stops early."""
+
+    id = "cell"
+    stochastic = True
+    inputs = {
+        "a": THINGS.replace(optional=True),
+        "b": THINGS.replace(optional=True),
+        "places": PLACES.replace(optional=True),
+    }
+    outputs = {"out": THINGS, "places": PLACES}
+
+    class Params(ldt.Params):
+        early: bool = False
+
+    def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
+        self.time, self.sum = 0, float(self.context.rng.random())
+        self.luck = self.context.rng  # an author may keep it
+        places = Table({"id": ["p", "q"], "w": [1.0, self.sum]})
+        return {"places": places, "out": self._rows(0)}
+
+    def _rows(self, start: int) -> Table:
+        ids = ["p", "q", "r"][: 1 + int(self.luck.integers(3))]
+        values = self.sum + self.luck.random(len(ids))
+        gone = self.luck.random(len(ids)) < 0.2
+        time = np.full(len(ids), self.context.instant(start))
+        return Table({"time": time, "id": ids, "v": values}, {"v": gone} if gone.any() else None)
+
+    def step(self, inputs: ldt.Tables, until: int) -> Any:
+        for table in inputs.values():
+            assert isinstance(table, Table)
+            self.sum += float(np.where(table.mask("v"), 0.0, table["v"]).sum()) * 1e-3
+        start = self.time
+        if self.params.early and until - start > 1 and self.luck.random() < 0.3:
+            until = start + int(self.luck.integers(1, until - start))
+        self.time, self.sum = (
+            until,
+            math.fmod(self.sum, 7.0) + float(self.context.rng_for(["x"], str(start))[0]),
+        )
+        self.context.flag("odd", self.sum, "the sum so far")
+        rows = {"out": self._rows(start)}
+        return Step(rows, until) if self.params.early else rows
+
+    def get_state(self) -> bytes:
+        return json.dumps([self.time, self.sum]).encode()
+
+    def set_state(self, state: bytes) -> None:
+        self.time, self.sum = json.loads(state)
+
+
+class Glass(ldt.Model):
+    """Draws by chance, which makes the place of its generator part of a checkpoint."""
+
+    id = "glass"
+    stochastic = True
+    inputs = {"a": THINGS.replace(optional=True), "b": THINGS.replace(optional=True)}
+    outputs = {"out": THINGS}
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        total = sum(float(np.where(t.mask("v"), 0.0, t["v"]).sum()) for t in inputs.values())  # type: ignore[union-attr,index]
+        stamp = self.context.instant(self.context.window.start)
+        return {"out": Table({"time": [stamp], "id": ["p"], "v": [total + self.context.rng.random()]})}
+
+
+class Every:
+    """Saves wherever all clocks can stand together."""
+
+    def __init__(self, common: int, last: int = 0, end_at: int | None = None) -> None:
+        self.common, self.last, self.end_at = common, last, end_at
+        self.taken: dict[int, bytes] = {}
+
+    def stop_after(self, latest: int) -> int | None:
+        self.last = max(self.last + self.common, -(-latest // self.common) * self.common)
+        return self.last
+
+    def stand(self, at: int, capture: Callable[[], Checkpoint]) -> bool:
+        assert at not in self.taken
+        self.taken[at] = pack(capture(), OF)
+        return at != self.end_at
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> tuple[list[Member], list[Wire], dict[str, int | None]]:
+    """One to four members in one group: steps that divide or not, ``now`` from lower to higher, else ``lag``."""
+    count = draw(st.integers(1, 4))
+    early = draw(st.booleans()) if count == 1 else False
+    members = []
+    for n in range(count):
+        kind: Any = draw(st.sampled_from([Cell, Cell, Glass])) if n else Cell
+        params = kind.Params(early=early) if kind is Cell else kind.Params()
+        ports = {k: p for k, p in kind.inputs.items() if k != "places"}
+        step = draw(st.sampled_from([1, 2, 3, 4, 6]))
+        members.append(Member(f"m{n}", kind, params, ports, kind.outputs, step, n))
+    wires = []
+    for n, port in [(n, p) for n in range(count) for p in "ab"]:
+        source = draw(st.integers(-1, count - 1))
+        if source < 0:
+            continue
+        now = source < n and members[n].step % members[source].step == 0  # type: ignore[operator]
+        when = draw(st.sampled_from(["now", "lag"])) if now else "lag"
+        init = None if members[source].component is Cell else 0.5
+        if init is not None and members[n].component is Glass:
+            continue  # nobody could say which entities the init fills
+        wires.append(Wire(f"m{source}", "out", f"m{n}", port, when, {"v": "mean"}, init=init))
+    every = draw(st.sampled_from([None, None, 12]))
+    return members, wires, {f"m{n}.out": every for n in range(count)} | {"m0.places": None}
+
+
+def run(group: Any, folder: Path, end: int, **more: Any) -> Outcome:
+    members, wires, record = group
+    setting = Setting(START, end, "EPSG:25832", None, folder / "scratch", folder / "cache")
+    return run_stage(members, wires, {}, record, setting, **more)
+
+
+def bits(outcome: Outcome) -> Any:
+    return {n: r.digest for n, r in outcome.recordings.items()}, outcome.flags, outcome.notes
+
+
+@settings(max_examples=60, deadline=None)
+@given(groups(), st.integers(13, 40), st.data())
+def test_a_group_that_goes_on_from_any_checkpoint_ends_in_the_same_bits(
+    tmp_path_factory: pytest.TempPathFactory, group: Any, end: int, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("group")
+    whole = run(group, folder, end)
+    every = Every(common_step(m.step for m in group[0]))
+    assert bits(run(group, folder, end, saver=every)) == bits(whole), "saving changes nothing"
+    if every.taken:
+        at = data.draw(st.sampled_from(sorted(every.taken)))
+        again = Every(every.common, at)
+        resumed = run(group, folder, end, resume=unpack(every.taken[at], OF), saver=again)
+        assert bits(resumed) == bits(whole)
+        later = {t: b for t, b in every.taken.items() if t > at}
+        early = group[0][0].params.early  # it stops where it likes, so others may not meet it there again
+        assert early or again.taken.keys() == later.keys()
+        assert all(again.taken[t] == later[t] for t in again.taken.keys() & later.keys()), "the same bytes"
