@@ -1,0 +1,148 @@
+"""One member of a stage at work: its instance, its clock, what it reads and what it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from .errors import Cancelled, InputError, LdtError
+from .faults import absent, broken, placed, raise_told, span
+from .interfaces import AnyPort, Component, Simulator, Step, Window
+from .resample import History, Part
+from .tables import Checker, Seen, Table, check
+from .wires import Read, Wire
+
+
+@dataclass(frozen=True)
+class Member:
+    """One component of a stage, ready to be built. ``step`` is None for what runs once."""
+
+    name: str
+    component: type[Component]
+    params: Any
+    inputs: Mapping[str, AnyPort]
+    outputs: Mapping[str, AnyPort]
+    step: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all members share: the run's first instant, its length, the twin's place."""
+
+    start: np.datetime64
+    end: int
+    crs: str
+    bbox: tuple[float, float, float, float] | None
+    scratch: Path
+    cache: Path
+
+
+class Actor:
+    """A member at work.
+
+    ``time`` is the instant that it has reached, ``histories`` the buffers of the links that leave it
+    by port, ``parts`` the windows recorded so far by port. ``now`` and ``lag`` are the actors that it
+    waits for.
+    """
+
+    def __init__(
+        self, member: Member, component: Component, wires: list[Wire], cancelled: Callable[[], bool]
+    ) -> None:
+        self.member = member
+        self.name = member.name
+        self.component = component
+        self.context = component.context
+        self.cancelled = cancelled
+        self.time = 0
+        self.step = member.step or 0
+        self.start_wires = [w for w in wires if member.inputs[w.input].at == "start"]
+        self.wires = [w for w in wires if member.inputs[w.input].at == "step"]
+        self.start_inputs: dict[str, Any] = {}
+        self.start_outputs: dict[str, Table] = {}
+        self.readers: list[tuple[str, Read]] = []
+        self.now: list[Actor] = []
+        self.lag: list[Actor] = []
+        self.histories: dict[str, list[History]] = {}
+        self.forget: list[Callable[[int], None]] = []
+        self.parts: dict[str, list[Part]] = {}
+        self.outs: list[tuple[str, Checker, list[History], list[Part] | None]] = []
+
+    def bind(self, seen: Seen) -> None:
+        """Bind once what every window needs: the output checks and the call into the component."""
+        self.outs = [
+            (n, Checker(p, f"{self.name}.{n}", seen), self.histories.get(n, []), self.parts.get(n))
+            for n, p in self.member.outputs.items()
+            if p.at == "step"
+        ]
+        component = self.component
+        self.call: Callable[[Any, int], Any]
+        if isinstance(component, Simulator):
+            self.call = component.step
+        elif self.start_inputs:
+            self.call = lambda inputs, until: component.compute({**self.start_inputs, **inputs})  # type: ignore[attr-defined]
+        else:
+            self.call = lambda inputs, until: component.compute(inputs)  # type: ignore[attr-defined]
+
+    def advance(self, start: int, until: int) -> int:
+        """Read, run and keep the window from ``start`` to ``until``. Returns the instant reached."""
+        if self.cancelled():
+            raise Cancelled("the run was cancelled", code="cancelled", where=self.name)
+        self.context.window = Window(start, until)
+        try:
+            inputs = {}
+            for name, read in self.readers:
+                inputs[name] = read(start, until)
+        except LdtError as exc:
+            exc.where = placed(self.name, span(start, until), exc.where)
+            raise
+        out: Any
+        try:
+            out = self.call(inputs, until)
+        except (Exception, SystemExit) as exc:
+            raise_told(self.name, span(start, until), exc)
+        reached = until
+        if type(out) is Step:
+            reached = self._reached(out.reached, start, until)
+            out = out.tables
+        for name, checker, histories, parts in self.outs:
+            try:
+                data = out[name]
+            except (KeyError, TypeError, IndexError):
+                raise absent(self.name, name, span(start, until)) from None
+            try:
+                table = cast(Table, checker(data))
+            except InputError as exc:
+                raise broken(f"{exc.where} in {span(start, until)}", exc.what) from exc
+            for history in histories:
+                history.append(start, reached, table)
+            if parts is not None:
+                parts.append((start, reached, table))
+        self.time = reached
+        for forget in self.forget:
+            forget(reached)
+        return reached
+
+    def _reached(self, reached: Any, start: int, until: int) -> int:
+        whole = isinstance(self.component, Simulator) and isinstance(reached, (int, np.integer))
+        if whole and start < reached <= until:
+            return int(reached)
+        raise broken(
+            f"{self.name} in {span(start, until)}",
+            f"step reached {reached!r} us, asked were {start} < t <= {until} us",
+        )
+
+    def checked(self, out: Any, name: str, port: AnyPort, what: str) -> Table:
+        """The table of one output port, as the port promises it."""
+        try:
+            data = out[name]
+        except (KeyError, TypeError, IndexError):
+            raise absent(self.name, name, what) from None
+        try:
+            return cast(Table, check(data, port, f"{self.name}.{name}"))
+        except InputError as exc:
+            raise broken(f"{exc.where} in {what}", exc.what) from exc
