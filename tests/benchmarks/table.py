@@ -1,7 +1,7 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, sumo. The machine matters, the ratios less so; nothing here is asserted.
+second_run, store, rerun, sumo. The machine matters, the ratios less so; nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ BENCHMARKS = {
     "startup": HERE / "bench_startup.py",
     "step_loop": HERE / "bench_step_loop.py",
     "second_run": HERE / "bench_second_run.py",
+    "store": HERE / "bench_store.py",
+    "rerun": HERE / "bench_rerun.py",
     "sumo": HERE / "bench_sumo.py",
 }
 
