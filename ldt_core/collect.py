@@ -21,12 +21,11 @@ from typing import Any
 from ._lease import leases, locked, make_mark
 from .errors import ParamError, StoreError
 from .store import Entry, Store
+from .twin_values import parse_size
 
 BUDGET = "LDT_STORE_BUDGET"
 """The environment variable with a store's size, kept after each run."""
 _CITED = re.compile(r"\b[0-9a-f]{64}\b")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMGT]i?)?B?")
-_POWERS = " kMGT"
 _BATCH = 100
 
 
@@ -233,16 +232,13 @@ def size_of(entry: Entry) -> int:
 # -- settings ---------------------------------------------------------------------------------
 
 
-def parse_size(text: str) -> int:
-    """``"10GiB"`` in bytes. Units: B, kB, MB, GB, TB and KiB, MiB, GiB, TiB; B may be left out."""
-    whole = _SIZE.fullmatch(text.strip().replace("K", "k"))
-    if whole is None:
-        raise ParamError(
-            f"'{text}' is not a size", code="bad value", fix="write bytes, or 500MB, 10GiB, 1.5TB"
-        )
-    prefix = whole[2] or ""
-    base = 1024 if prefix.endswith("i") else 1000
-    return int(float(whole[1]) * base ** _POWERS.index(prefix[:1] or " "))
+def read_size(text: str) -> int:
+    """``"10GiB"`` in bytes; a bare number is bytes already. Raises ``ParamError``."""
+    try:
+        return parse_size(int(text) if text.strip().isdecimal() else text)
+    except ValueError as exc:
+        fix = "write bytes, or 500MB, 10GiB, 1.5TB"
+        raise ParamError(f"'{text}' is not a size", code="bad value", fix=fix) from exc
 
 
 def show_size(size: float) -> str:
@@ -260,7 +256,7 @@ def budget_of(environment: Mapping[str, str]) -> int | None:
     if not text:
         return None
     try:
-        return parse_size(text)
+        return read_size(text)
     except ParamError as exc:
         exc.where = BUDGET
         raise

@@ -87,8 +87,11 @@ def write_record(folder: Path, record: Mapping[str, Any]) -> None:
         raise unwritable(exc, folder) from exc
 
 
-def describe_run(ensemble: Ensemble, folder: Path, status: str, seconds: float) -> dict[str, Any]:
-    """The record of a run apart from its KPIs: who, what, with which code, from which entries."""
+def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a run apart from its KPIs: who, what, with which code, from which entries.
+
+    ``usage`` is what it took so far; see ``usage.RunMeter``.
+    """
     twin = ensemble.twin
     nodes = {n.name: n for plan in ensemble.plans.values() for n in plan.nodes.values()}
     return {
@@ -96,7 +99,8 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, seconds: float) 
         "run": folder.name,
         "status": status,
         "created": timestamp(),
-        "seconds": round(seconds, 3),
+        "seconds": usage["wall_seconds"],
+        "usage": usage,
         "ldt": __version__,
         "twin": {
             "id": twin.id,

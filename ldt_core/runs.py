@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from .results import judge
 from .store import Store
 from .twin import Twin
 from .twin import load_twin as load_twin
+from .usage import RunMeter
 
 if TYPE_CHECKING:
     from .views import RenderedScene
@@ -83,8 +83,12 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOC
                 refuse_unwritable(root)
         folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
         remember_runs(ensemble.store, folder.parent)
-        begun = time.monotonic()
-        started = {**describe_run(ensemble, folder, "running", 0.0), "kpis": {}}
+        meter = RunMeter()
+
+        def usage() -> dict[str, Any]:
+            return meter.read((w.timing for w in ensemble.works.values()), here=place == LOCAL)
+
+        started = {**describe_run(ensemble, folder, "running", usage()), "kpis": {}}
         write_record(folder, started)
         notify("ldt_run_started", started)
         status, error = "interrupted", None
@@ -96,7 +100,7 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOC
             status, error = "failed", exc
             raise
         finally:
-            record = describe_run(ensemble, folder, status, time.monotonic() - begun) | {"kpis": kpis}
+            record = describe_run(ensemble, folder, status, usage()) | {"kpis": kpis}
             if isinstance(error, LdtError):
                 record["error"] = error.as_dict()
             # What went wrong first is what the user must hear.

@@ -111,6 +111,7 @@ def test_plugin_tests_know_no_other_plugin(plugin: Path) -> None:
 # In reading order: a module imports only what stands above it.
 ORDER = [
     "errors",
+    "usage",
     "units",
     "tables",
     "ipc",

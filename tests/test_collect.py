@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from ldt_core._lease import leases, locked
 from ldt_core.cli import main
-from ldt_core.collect import Holders, budget_of, collect, parse_size, remember_runs, show_size
+from ldt_core.collect import Holders, budget_of, collect, read_size, remember_runs, show_size
 from ldt_core.errors import ParamError, StoreError
 from ldt_core.store import Entry, Store
 
@@ -440,23 +440,23 @@ def test_collectors_and_runs_killed_hundreds_of_times_break_nothing(tmp_path: Pa
         ("1 KiB", 1024),
         ("1.5GB", 1_500_000_000),
         ("10GiB", 10 * 2**30),
-        ("2T", 2 * 10**12),
+        ("2TB", 2 * 10**12),
     ],
 )
 def test_a_size_is_read_in_its_unit(text: str, size: int) -> None:
-    assert parse_size(text) == size
+    assert read_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "ten", "-1", "10 gigabytes", "1PB", "GiB", "nan", "1e3"])
 def test_what_is_no_size_is_refused_with_a_remedy(text: str) -> None:
     with pytest.raises(ParamError, match="is not a size") as caught:
-        parse_size(text)
+        read_size(text)
     assert "10GiB" in caught.value.fix
 
 
 @given(st.integers(0, 2**60))
 def test_a_shown_size_is_read_again_to_a_twentieth(size: int) -> None:
-    assert parse_size(show_size(size)) == pytest.approx(size, rel=0.05, abs=0.5)
+    assert read_size(show_size(size)) == pytest.approx(size, rel=0.05, abs=0.5)
 
 
 def test_the_budget_of_the_environment(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..collect import Collection, Holders, budget_of, collect, parse_size, show_size, size_of
+from ..collect import Collection, Holders, budget_of, collect, read_size, show_size, size_of
 from ..errors import ParamError, StoreError
 from ..interfaces import parse_duration
 from ..runs import load_twin, store_of
@@ -99,7 +99,7 @@ def _verify(found: Store, options: argparse.Namespace) -> int:
 
 
 def _collect(found: Store, runs: Path, options: argparse.Namespace) -> int:
-    budget = budget_of(os.environ) if options.budget is None else parse_size(options.budget)
+    budget = budget_of(os.environ) if options.budget is None else read_size(options.budget)
     older_than = None if options.older_than is None else _seconds(options.older_than)
     done = collect(found, budget=budget, older_than=older_than, runs=[runs], dry_run=options.dry_run)
     if options.json:
@@ -158,3 +158,12 @@ def keep_budget(found: Store, runs: Path, budget: int) -> str | None:
     return (
         f"store: {len(done.taken)} entries taken out, {show_size(done.freed)}; {show_size(left)} stay{over}"
     )
+
+
+def usage_line(usage: dict[str, Any]) -> str:
+    """What a run took, in one line."""
+    memory, energy = usage["peak_memory"], usage["energy"]
+    kwh = f"{energy['kwh']:g} kWh" if energy["kwh"] >= 0.1 else f"{energy['kwh'] * 1000:.2g} Wh"
+    how = "estimated" if energy["estimate"] else "counted"
+    most = f"at most {show_size(memory['largest'])} in a task, {show_size(memory['together'])} at once, "
+    return f"{usage['cpu_seconds']:.1f} s of processor time, {most if memory['largest'] else ''}{kwh} {how}"

@@ -23,7 +23,7 @@ from ..kpi import change
 from ..record import read_record
 from ..results import judged_kpis
 from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare
-from .keeping import keep_budget
+from .keeping import keep_budget, usage_line
 from .output import components_apart, print_json, shown
 
 
@@ -171,6 +171,7 @@ def _summary(done: OpenRun) -> None:
         f"{record['twin']['title']}: {len(states)} tasks, {fresh} computed, {len(states) - fresh} from the store, "
         f"{record['seconds']:.1f} s"
     )
+    print(f"  {usage_line(record['usage'])}")
     for name in record["not_reproducible"]:
         print(f"not reproducible: {name} (its source says no version)")
     for line in _flag_lines(record):

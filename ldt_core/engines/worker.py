@@ -9,7 +9,6 @@ import faulthandler
 import json
 import logging
 import os
-import resource
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ErrorList, LdtError, RunError
+from ..usage import Meter
 from .child import task_log
 from .keeper import Ended, end_on_request, keep
 
@@ -122,8 +122,8 @@ def work(path: Path, answer: Answer) -> None:
     """Run one task and answer progress, then done or failed."""
     from ..tasks import perform
 
-    begun, cpu = time.perf_counter(), _cpu()
-    said = begun
+    meter = Meter()
+    said = time.perf_counter()
     at_work = True
 
     def progress(share: float) -> None:
@@ -146,13 +146,7 @@ def work(path: Path, answer: Answer) -> None:
         answer("failed", errors=[describe_error(e) for e in _errors(exc, stage)])
     else:
         at_work = False
-        answer(
-            "done",
-            seconds=round(time.perf_counter() - begun, 4),
-            cpu_seconds=round(_cpu() - cpu, 4),
-            peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            **result,
-        )
+        answer("done", **meter.read(), **result)
 
 
 def _errors(exc: BaseException, stage: str) -> list[LdtError]:
@@ -181,12 +175,6 @@ def _text(value: Any) -> str:
     except Exception as exc:
         text = f"(its text cannot be made: {type(exc).__name__})"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text):,} characters; see the log)"
-
-
-def _cpu() -> float:
-    """CPU seconds of this process and of the children that it has waited for."""
-    own = os.times()
-    return own.user + own.system + own.children_user + own.children_system
 
 
 if __name__ == "__main__":
