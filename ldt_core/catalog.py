@@ -9,6 +9,7 @@ is imported.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import json
 import os
@@ -42,6 +43,13 @@ class Offer(NamedTuple):
     version: str
     package: str
     manifest: str
+    site: str = ""
+    """Where it is installed, if that is an environment of its own and not this one."""
+
+    @property
+    def folder(self) -> str:
+        """The package's folder in an environment of its own; empty for one of this environment."""
+        return str(Path(self.manifest).parent) if self.site else ""
 
     def describe(self) -> dict[str, Any]:
         """The component's whole manifest."""
@@ -133,6 +141,12 @@ def installed(*, refresh: bool = False) -> Catalog:
     return catalog
 
 
+def offered_in(folders: list[str], path: list[str]) -> Catalog:
+    """The catalog of another environment: distributions in ``folders``, packages on ``path``."""
+    found = _scan(folders, path)[0]
+    return found._replace(offers=[o._replace(site=folders[0]) for o in found.offers])
+
+
 def _changed(folder: str) -> int | None:
     """The time stamp of a folder on the path; None where it is none (absent, a zip)."""
     try:
@@ -182,11 +196,11 @@ def _write_index(index: Path, stamp: list[list[Any]], catalog: Catalog, manifest
         return  # a read-only home costs some milliseconds per start, no more
 
 
-def _scan(folders: list[str]) -> tuple[Catalog, dict[str, int]]:
+def _scan(folders: list[str], elsewhere: list[str] | None = None) -> tuple[Catalog, dict[str, int]]:
     engines: list[EngineOffer] = []
     catalog, manifests = Catalog([], [], [], engines), {}
     for distribution, version, package in _entries(folders, catalog.problems):
-        path = _manifest_path(package)
+        path = _manifest_path(package, elsewhere)
         if path is None:
             catalog.problems.append(f"{distribution}: its package '{package}' has no component.json")
             continue
@@ -281,11 +295,14 @@ def _version(info: str) -> str:
     return Path(info).name.rsplit(".", 1)[0].partition("-")[2]
 
 
-def _manifest_path(package: str) -> Path | None:
+def _manifest_path(package: str, elsewhere: list[str] | None = None) -> Path | None:
     if not package.isidentifier():  # finding "a.b" would import a
         return None
     try:
-        spec = importlib.util.find_spec(package)
+        if elsewhere is None:
+            spec = importlib.util.find_spec(package)
+        else:
+            spec = importlib.machinery.PathFinder.find_spec(package, elsewhere)
     except Exception:  # finders are anybody's code
         return None
     if spec is None or not spec.submodule_search_locations:

@@ -1,0 +1,357 @@
+"""Environments of their own for components whose packages do not go with those here: made by uv, found again.
+
+An environment is a folder under the twin's ``.ldt/envs``, named by the digest of its lock: what was resolved, with
+versions and hashes. It is made beside and renamed, so that it is there whole or not at all. What a twin wants is
+resolved once and remembered as a solution; every later process finds the environments by it and runs no uv. uv's own
+variables (``UV_INDEX_URL``, ``UV_FIND_LINKS``, ``UV_CONSTRAINT``, ``UV_OFFLINE``) mean what they always mean.
+
+This very core goes into every environment, and so does a plugin that is installed here: as a wheel of the files that
+an installer has listed. No index need offer them, and both sides run the same code.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .catalog import Catalog, offered_in
+from .errors import PluginError
+
+_READY = "ldt-environment.json"
+_LEFT_BEHIND = 24 * 3600.0
+"""Seconds after which a folder that somebody began to fill is taken for given up."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class Environment(NamedTuple):
+    """A Python environment that uv has made. ``path`` is where its packages lie, ``digest`` that of its lock."""
+
+    folder: str
+    digest: str
+    python: str
+    path: tuple[str, ...]
+
+    @property
+    def site(self) -> str:
+        """The folder into which the packages were installed."""
+        return self.path[0]
+
+    def offers(self) -> Catalog:
+        """What its plugins offer, read from their files."""
+        return offered_in([self.site], list(self.path))
+
+    def packages(self) -> tuple[tuple[str, str], ...]:
+        """(name, version) of every distribution in it."""
+        found = importlib.metadata.distributions(path=[self.site])
+        return tuple(sorted((d.metadata["Name"].lower().replace("_", "-"), d.version) for d in found))
+
+
+# -- what is wanted, and the environments that give it -----------------------------------------------
+
+
+def solve(wanted: Sequence[str], root: Path) -> list[Environment]:
+    """The environment of each requirement, in the order given; as few of them as uv can resolve, taken greedily.
+
+    A requirement is what uv takes: ``name``, ``name>=1.2``, ``name @ file:///...``, or ``-e /folder``. Raises
+    ``PluginError``: no uv, or it cannot resolve.
+    """
+    asked = sorted(set(wanted))
+    memory = root / "solutions" / f"{_key(asked, root)}.json"
+    known = _remembered(memory)
+    if known is None:
+        root.mkdir(parents=True, exist_ok=True)
+        with _alone(root / "lock"):
+            known = _remembered(memory)
+            if known is None:
+                known = {}
+                for group, lock in _grouped(asked, root):
+                    environment = _make(group, lock, root)
+                    known.update(dict.fromkeys(group, environment))
+                _write(memory, {r: e._asdict() for r, e in known.items()})
+    return [known[requirement] for requirement in wanted]
+
+
+def _key(asked: Sequence[str], root: Path) -> str:
+    """Everything that resolving depends on and that can be looked at here; what an index offers today is not."""
+    rules = {n: _contents(v) for n, v in sorted(os.environ.items()) if n.startswith("UV_")}
+    files = {r: _contents(r) for r in asked}
+    text = json.dumps([list(asked), files, core_wheel(root), rules, sys.version, sys.platform])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _contents(text: str) -> str:
+    """What a variable or requirement says, and the digest of the file that it names."""
+    path = Path(text.removeprefix("-e ").rpartition("@ file://")[2])
+    if path.is_dir() and (path / "pyproject.toml").is_file():
+        path = path / "pyproject.toml"
+    try:
+        return f"{text} {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else text
+    except OSError:
+        return text
+
+
+def _remembered(memory: Path) -> dict[str, Environment] | None:
+    """A solution all of whose environments are still there."""
+    try:
+        found = json.loads(memory.read_text(encoding="utf-8"))
+        known = {r: Environment(**{**e, "path": tuple(e["path"])}) for r, e in found.items()}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return known if all((Path(e.folder) / _READY).is_file() for e in known.values()) else None
+
+
+def _grouped(asked: Sequence[str], root: Path) -> Iterator[tuple[list[str], str]]:
+    """Groups of requirements with their locks: each requirement joins the first group that still resolves."""
+    groups: list[tuple[list[str], str]] = []
+    for requirement in asked:
+        alone = _resolve([requirement], root)  # refused for its own sake, not for its company's
+        for number, (group, _) in enumerate(groups):
+            try:
+                groups[number] = ([*group, requirement], _resolve([*group, requirement], root))
+                break
+            except PluginError:
+                continue
+        else:
+            groups.append(([requirement], alone))
+    yield from groups
+
+
+def _resolve(requirements: Sequence[str], root: Path) -> str:
+    """The lock: what uv finds for the requirements, one distribution per entry, with hashes where it knows them."""
+    core = f"ldt-core @ {Path(core_wheel(root)).as_uri()}"
+    words = ["pip", "compile", "-", "--generate-hashes", "--no-header", "--no-annotate", "--quiet"]
+    answer = _uv([*words, "--python", sys.executable], root, "\n".join([core, *requirements]) + "\n")
+    if answer.returncode:
+        names = " and ".join(requirements)
+        raise PluginError(
+            f"uv finds no environment for {names}: {_said(answer)}",
+            code="environments cannot resolve",
+            where=requirements[0],
+            fix="where the two named requirements exclude each other, change one; without a network, name a folder "
+            "with wheels in UV_FIND_LINKS, or install it here: pip install " + " ".join(requirements),
+        )
+    return answer.stdout
+
+
+def _make(group: Sequence[str], lock: str, root: Path) -> Environment:
+    digest = hashlib.sha256(f"{lock}\0{sys.version}".encode()).hexdigest()
+    folder = root / digest[:16]
+    if (ready := _ready(folder)) is not None:
+        return ready
+    _sweep(root)
+    begun = time.monotonic()
+    announce(f"making an environment for {', '.join(_shown(r) for r in group)} ...")
+    fresh = Path(tempfile.mkdtemp(prefix=".making-", dir=root))
+    try:
+        (fresh / "lock.txt").write_text(lock, encoding="utf-8")
+        python = fresh / "bin" / "python"
+        for words in (
+            ["venv", "--relocatable", "--allow-existing", "--quiet", "--python", sys.executable, str(fresh)],
+            ["pip", "install", "--quiet", "--no-deps", "--python", str(python), "-r", str(fresh / "lock.txt")],
+        ):
+            answer = _uv(words, root)
+            if answer.returncode:
+                raise PluginError(
+                    f"uv cannot make an environment for {' and '.join(group)}: {_said(answer)}",
+                    code="environments cannot resolve",
+                    where=group[0],
+                    fix="read what uv says; without a network, name a folder with wheels in UV_FIND_LINKS",
+                )
+        path = _path_of(python)
+        moved = [p.replace(str(fresh), str(folder)) for p in path]
+        made = Environment(str(folder), digest, str(folder / "bin" / "python"), tuple(moved))
+        _write(fresh / _READY, made._asdict())
+        if folder.exists():  # without its mark: somebody has removed a part of it
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    announce(f"  made in {time.monotonic() - begun:.1f} s: {folder}")
+    return made
+
+
+def _ready(folder: Path) -> Environment | None:
+    found = _remembered_environment(folder / _READY)
+    return found if found is not None and Path(found.python).exists() else None
+
+
+def _remembered_environment(path: Path) -> Environment | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Environment(**{**found, "path": tuple(found["path"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _path_of(python: Path) -> list[str]:
+    """Where that Python finds packages that were installed: its site folder first."""
+    code = "import json, site, sys; s = site.getsitepackages(); print(json.dumps(s + [p for p in sys.path if p not in s]))"
+    answer = subprocess.run(
+        [str(python), "-I", "-c", code], capture_output=True, text=True, check=True, env=environment_variables()
+    )
+    own = Path(sys.base_prefix)
+    return [p for p in json.loads(answer.stdout) if not Path(p).is_relative_to(own)]
+
+
+def _sweep(root: Path) -> None:
+    """Remove what somebody began to make, long ago, and never finished."""
+    for left in root.glob(".making-*"):
+        try:
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            continue
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time; a killed one lets go."""
+    with path.open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    fresh.replace(path)
+
+
+def announce(line: str) -> None:
+    """Tell whoever waits: making an environment takes seconds, or minutes where much is fetched."""
+    print(line, file=sys.stderr, flush=True)
+
+
+# -- uv ------------------------------------------------------------------------------------------------
+
+
+@cache
+def uv_program() -> tuple[str, ...] | None:
+    """How uv is called: as a module of this Python, or as a program; None where it is neither."""
+    if importlib.util.find_spec("uv") is not None:
+        return (sys.executable, "-m", "uv")
+    found = shutil.which("uv")
+    return None if found is None else (found,)
+
+
+def _uv(words: Sequence[str], folder: Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    program = uv_program()
+    if program is None:
+        raise PluginError(
+            "an environment of its own needs uv, which is not installed",
+            code="environments cannot resolve",
+            fix="pip install uv",
+        )
+    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
+    return subprocess.run(
+        [*program, *words], cwd=folder, input=given, capture_output=True, text=True, env=environment
+    )
+
+
+def environment_variables() -> dict[str, str]:
+    """The environment of a process in another Python: nothing there may lead it back to this one's packages."""
+    ours = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PYTHONSTARTUP", "PYTHONEXECUTABLE")
+    return {k: v for k, v in os.environ.items() if k not in ours}
+
+
+def _said(answer: subprocess.CompletedProcess[str]) -> str:
+    """What uv says, in one line and without its drawing."""
+    text = re.sub(r"\x1b\[[0-9;]*m|[×╰─▶│├]", " ", answer.stderr or answer.stdout)
+    return " ".join(text.split())[-1500:] or f"exit code {answer.returncode}"
+
+
+def _shown(requirement: str) -> str:
+    return requirement.partition(" @ ")[0].removeprefix("-e ")
+
+
+@lru_cache(maxsize=8)
+def conflicts(stamp: tuple[Any, ...] = ()) -> dict[str, str]:
+    """Distributions of this environment whose requirements are not met, with what uv says of each."""
+    if uv_program() is None:
+        return {}
+    answer = _uv(["pip", "check", "--python", sys.executable], Path.cwd())
+    lines = re.findall(r"The package `([^`]+)` (.*)", answer.stderr + answer.stdout)
+    return {name.lower().replace("_", "-"): said.replace("`", "'") for name, said in lines}
+
+
+# -- wheels of what is installed here --------------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def wheel_of(distribution: str, root: Path) -> str | None:
+    """A wheel with the files of a distribution as it is installed here; None where no installer has listed them.
+
+    What is installed in the editable way stays so: its files are the pointers to where the code lies.
+    """
+    try:
+        meta = importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    info = next((f.parts[0] for f in meta.files or () if f.name == "METADATA"), None)
+    if info is None or not info.endswith(".dist-info"):
+        return None
+    contents: dict[str, bytes] = {}
+    for file in sorted(meta.files or (), key=str):
+        outside = ".." in file.parts or file.is_absolute()
+        made_here = file.parts[0] == info and file.name in _INSTALLERS_OWN
+        if not (outside or made_here or "__pycache__" in file.parts or file.suffix == ".pyc"):
+            contents[file.as_posix()] = Path(str(file.locate())).read_bytes()
+    tag = re.search(r"^Tag: (\S+)", contents[f"{info}/WHEEL"].decode(), re.M)
+    name = f"{info.removesuffix('.dist-info')}-{tag[1] if tag else 'py3-none-any'}.whl"
+    return str(write_wheel(contents, info, name, root / "wheels"))
+
+
+_INSTALLERS_OWN = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json"}
+
+
+def write_wheel(contents: dict[str, bytes], info: str, name: str, folder: Path) -> Path:
+    """Write a wheel into a folder named by its contents, the same bytes every time."""
+    h = hashlib.sha256()
+    lines = []
+    for inside, data in contents.items():
+        digest = hashlib.sha256(data).digest()
+        h.update(f"{inside}\0".encode() + digest)
+        code = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        lines.append(f"{inside},sha256={code},{len(data)}")
+    target = folder / h.hexdigest()[:16] / name
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f"{name}.{os.getpid()}")
+    with zipfile.ZipFile(fresh, "w") as wheel:
+        for inside, data in contents.items():
+            wheel.writestr(zipfile.ZipInfo(inside, _EPOCH), data)
+        record = "\n".join([*lines, f"{info}/RECORD,,"]) + "\n"
+        wheel.writestr(zipfile.ZipInfo(f"{info}/RECORD", _EPOCH), record)
+    fresh.replace(target)
+    return target
+
+
+def core_wheel(root: Path) -> str:
+    """This core as a wheel. Raises ``PluginError`` where it runs from a folder and is not installed."""
+    found = wheel_of("ldt-core", root)
+    if found is None:
+        raise PluginError(
+            "ldt-core runs from a folder; an environment of its own needs it installed",
+            code="environments cannot resolve",
+            fix="pip install -e FOLDER",
+        )
+    return found
