@@ -108,7 +108,7 @@ class Catalog(NamedTuple):
             )
         if found:
             return found[0]
-        known = _known()
+        known = known_distributions()
         if id in known:
             raise PluginError(
                 f"the component '{id}' is not installed; {known[id]} offers it",
@@ -122,7 +122,7 @@ class Catalog(NamedTuple):
         )
 
 
-def _known() -> dict[str, str]:
+def known_distributions() -> dict[str, str]:
     """Components of this project and the distributions that offer them, installed or not."""
     text = (Path(__file__).parent / "known.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
@@ -159,12 +159,17 @@ def _changed(folder: str) -> int | None:
 def _index_file(folders: list[str]) -> Path:
     import hashlib
 
+    name = hashlib.sha256("\0".join([sys.prefix, *folders]).encode()).hexdigest()[:16]
+    return cache_folder() / f"index-{name}.json"
+
+
+def cache_folder() -> Path:
+    """Where this machine keeps what it knows of its environments: ``LDT_CACHE``, or ``~/.cache/ldt``."""
     base = os.environ.get("LDT_CACHE") or os.path.join(  # noqa: PTH118
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"),  # noqa: PTH111
         "ldt",
     )
-    name = hashlib.sha256("\0".join([sys.prefix, *folders]).encode()).hexdigest()[:16]
-    return Path(base) / f"index-{name}.json"
+    return Path(base)
 
 
 def _read_index(index: Path, stamp: list[list[Any]]) -> Catalog | None:

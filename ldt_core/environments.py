@@ -22,16 +22,17 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .catalog import Catalog, offered_in
+from .catalog import Catalog, cache_folder, offered_in
 from .errors import PluginError
 
 _READY = "ldt-environment.json"
@@ -164,7 +165,16 @@ def _make(group: Sequence[str], lock: str, root: Path) -> Environment:
         python = fresh / "bin" / "python"
         for words in (
             ["venv", "--relocatable", "--allow-existing", "--quiet", "--python", sys.executable, str(fresh)],
-            ["pip", "install", "--quiet", "--no-deps", "--python", str(python), "-r", str(fresh / "lock.txt")],
+            [
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--python",
+                str(python),
+                "-r",
+                str(fresh / "lock.txt"),
+            ],
         ):
             answer = _uv(words, root)
             if answer.returncode:
@@ -204,7 +214,11 @@ def _path_of(python: Path) -> list[str]:
     """Where that Python finds packages that were installed: its site folder first."""
     code = "import json, site, sys; s = site.getsitepackages(); print(json.dumps(s + [p for p in sys.path if p not in s]))"
     answer = subprocess.run(
-        [str(python), "-I", "-c", code], capture_output=True, text=True, check=True, env=environment_variables()
+        [str(python), "-I", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment_variables(),
     )
     own = Path(sys.base_prefix)
     return [p for p in json.loads(answer.stdout) if not Path(p).is_relative_to(own)]
@@ -282,14 +296,27 @@ def _shown(requirement: str) -> str:
     return requirement.partition(" @ ")[0].removeprefix("-e ")
 
 
-@lru_cache(maxsize=8)
-def conflicts(stamp: tuple[Any, ...] = ()) -> dict[str, str]:
-    """Distributions of this environment whose requirements are not met, with what uv says of each."""
+@cache
+def conflicts() -> dict[str, str]:
+    """Distributions of this environment whose requirements are not met, with what uv says of each.
+
+    Asked once; kept beside the catalogue's index for as long as nothing is installed or removed.
+    """
+    folder = Path(sysconfig.get_path("purelib"))
+    stamp = f"{folder} {folder.stat().st_mtime_ns} {uv_program()}"
+    memory = cache_folder() / f"unmet-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads(memory.read_text(encoding="utf-8"))
+        if found["stamp"] == stamp:
+            return dict(found["unmet"])
     if uv_program() is None:
         return {}
     answer = _uv(["pip", "check", "--python", sys.executable], Path.cwd())
     lines = re.findall(r"The package `([^`]+)` (.*)", answer.stderr + answer.stdout)
-    return {name.lower().replace("_", "-"): said.replace("`", "'") for name, said in lines}
+    unmet = {name.lower().replace("_", "-"): said.replace("`", "'") for name, said in lines}
+    with suppress(OSError):
+        _write(memory, {"stamp": stamp, "unmet": unmet})
+    return unmet
 
 
 # -- wheels of what is installed here --------------------------------------------------------------------

@@ -12,6 +12,7 @@
     │   ├── NotFound                raised by a component: no such thing
     │   └── Unavailable             raised by a component: try again later (retryable)
     ├── RunError        E6  exit 13  the component's author: it failed while running
+    │   ├── ChildError              of a component in a process of its own: how that ended, or what it raised
     │   ├── Unsupported             raised by a component: asked for what it cannot do
     │   └── Cancelled               raised by a component that noticed the cancellation
     ├── StoreError      E7  exit 14  the operator: the store is damaged or full
@@ -114,6 +115,10 @@ class Unavailable(DataError):
 class RunError(LdtError):
     group = "E6"
     exit_code = 13
+
+
+class ChildError(RunError):
+    """A component in a process of its own failed there: it raised, was killed, took too long, used too much."""
 
 
 class Unsupported(RunError):

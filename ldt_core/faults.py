@@ -7,9 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import Cancelled, InputError, LdtError, NotFound, ParamError, RunError, Unavailable, Unsupported
+from .errors import (
+    Cancelled,
+    ChildError,
+    InputError,
+    LdtError,
+    NotFound,
+    ParamError,
+    RunError,
+    Unavailable,
+    Unsupported,
+)
 
-MAY_RAISE = (ParamError, InputError, NotFound, Unavailable, Unsupported, Cancelled)
+MAY_RAISE = (ParamError, InputError, NotFound, Unavailable, Unsupported, Cancelled, ChildError)
 
 
 def span(start: int, end: int) -> str:
@@ -39,16 +49,21 @@ def raise_told(name: str, what: str, exc: BaseException) -> NoReturn:
         raise RunError(
             "out of memory", code="out of memory", where=f"{name}, {what}", fix="run with fewer workers"
         ) from exc
-    frames = traceback.extract_tb(exc.__traceback__)
-    last = frames[-1] if frames else None
-    at = f" at {Path(last.filename).name}:{last.lineno} in {last.name}" if last else ""
-    words = exc.what if isinstance(exc, LdtError) else _said(exc)
     raise RunError(
-        f"{type(exc).__name__}: {words}{at}",
+        described(exc),
         code="component raised",
         where=f"{name}, {what}",
         fix="report this to the component's author; the log holds the whole traceback",
     ) from exc
+
+
+def described(exc: BaseException) -> str:
+    """What a component raised that it should not have, and where."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    last = frames[-1] if frames else None
+    at = f" at {Path(last.filename).name}:{last.lineno} in {last.name}" if last else ""
+    words = exc.what if isinstance(exc, LdtError) else _said(exc)
+    return f"{type(exc).__name__}: {words}{at}"
 
 
 def _said(exc: BaseException) -> str:

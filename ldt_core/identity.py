@@ -18,12 +18,14 @@ STAGE_CODE = (
     "adapters",
     "capture",
     "checkpoint",
+    "child",
     "clock",
     "connect",
     "faults",
     "group",
     "interfaces",
     "ipc",
+    "isolation",
     "resample",
     "runner",
     "start",
@@ -33,12 +35,17 @@ STAGE_CODE = (
 )
 
 
-def digest_package(package: str) -> str:
-    """sha256 over the files of an installed package as they are now, a wheel's or an editable folder's."""
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return "absent"
-    root = Path(next(iter(spec.submodule_search_locations)))
+def digest_package(package: str, folder: str = "") -> str:
+    """sha256 over the files of an installed package as they are now, a wheel's or an editable folder's.
+
+    ``folder`` is where a package of another environment lies.
+    """
+    if not folder:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            return "absent"
+        folder = next(iter(spec.submodule_search_locations))
+    root = Path(folder)
     h = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
@@ -61,17 +68,19 @@ def core_digest(*names: str) -> str:
 
 
 @cache
-def lock(distribution: str) -> tuple[tuple[str, str], ...]:
-    """(name, version) of every distribution that this one needs, itself included."""
+def lock(distribution: str, site: str = "") -> tuple[tuple[str, str], ...]:
+    """(name, version) of every distribution that this one needs, itself included; as ``site`` has them, or we.
+
+    What else is installed there does not count: so a key is the same wherever the same versions are used.
+    """
     found: dict[str, str] = {}
     waiting = [distribution]
     while waiting:
         name = waiting.pop().lower().replace("_", "-")
         if name in found:
             continue
-        try:
-            meta = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
+        meta = _metadata(name, site)
+        if meta is None:
             continue
         found[name] = meta.version
         needs = [r for r in meta.requires or () if "extra ==" not in r]
@@ -79,17 +88,26 @@ def lock(distribution: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items()))
 
 
-@cache
-def licence(distribution: str) -> str:
-    """The SPDX expression of an installed distribution; empty where it says none."""
+def _metadata(distribution: str, site: str) -> importlib.metadata.Distribution | None:
+    if site:
+        return next(iter(importlib.metadata.distributions(name=distribution, path=[site])), None)
     try:
-        meta = importlib.metadata.metadata(distribution)
+        return importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def licence(distribution: str, site: str = "") -> str:
+    """The SPDX expression of an installed distribution; empty where it says none."""
+    found = _metadata(distribution, site)
+    if found is None:
         return ""
+    meta = found.metadata
     # Some versions of importlib.metadata type no get
     return meta["License-Expression"] if "License-Expression" in meta else ""  # noqa: SIM401
 
 
 @cache
-def lock_digest(distribution: str) -> str:
-    return hashlib.sha256(repr(lock(distribution)).encode()).hexdigest()
+def lock_digest(distribution: str, site: str = "") -> str:
+    return hashlib.sha256(repr(lock(distribution, site)).encode()).hexdigest()

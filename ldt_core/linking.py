@@ -11,6 +11,7 @@ from typing import Any
 from . import errors as e
 from .adapters import Adapter, CrsStep, crs_step
 from .catalog import Offer
+from .homes import Home
 from .interfaces import AnyPort, Component, Simulator
 from .resample import LEVEL_FIX, UNSTATED, reduction
 from .tables import Column, GridPort, Port
@@ -26,7 +27,7 @@ class Node:
     """One component of the twin, resolved: its class, parameters, ports, step (us) and capabilities."""
 
     name: str
-    offer: Offer
+    home: Home
     component: type[Component]
     params: Any
     raw_params: Mapping[str, Any]
@@ -34,6 +35,10 @@ class Node:
     outputs: Mapping[str, AnyPort]
     step: int | None = None
     capabilities: frozenset[str] = frozenset()
+
+    @property
+    def offer(self) -> Offer:
+        return self.home.offer
 
     def seed(self, twin_seed: int, replicate: int) -> int:
         """Depends on the twin's seed, the component's name and the replicate, never on the scenario."""

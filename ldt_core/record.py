@@ -124,9 +124,10 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
                 "title": node.offer.title,
                 "distribution": node.offer.distribution,
                 "version": node.offer.version,
-                "licence": licence(node.offer.distribution),
-                "code": package_digest(node.offer.package),
-                "lock": dict(lock(node.offer.distribution)),
+                "licence": licence(node.offer.distribution, node.offer.site),
+                "code": package_digest(node.offer.package, node.offer.folder),
+                "lock": dict(lock(node.offer.distribution, node.offer.site)),
+                "runs": node.home.why or "this environment",
             }
             for name, node in sorted(nodes.items())
         },

@@ -50,20 +50,24 @@ def _digests(file: File) -> list[str]:
         ) from exc
 
 
-def canonical_params(value: Any) -> Any:
+def _by_content(file: File) -> dict[str, Any]:
+    return {"file": _digests(file)}
+
+
+def canonical_params(value: Any, of_file: Callable[[File], Any] = _by_content) -> Any:
     """Parameters as JSON for a key: files by content, secrets left out."""
     if isinstance(value, File):
-        return {"file": _digests(value)}
+        return of_file(value)
     if isinstance(value, SecretStr):
         return None
     if isinstance(value, BaseModel):
-        return {n: canonical_params(getattr(value, n)) for n in type(value).model_fields}
+        return {n: canonical_params(getattr(value, n), of_file) for n in type(value).model_fields}
     if isinstance(value, Mapping):
-        return {str(k): canonical_params(v) for k, v in value.items()}
+        return {str(k): canonical_params(v, of_file) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [canonical_params(v) for v in value]
+        return [canonical_params(v, of_file) for v in value]
     if isinstance(value, (set, frozenset)):
-        return sorted((canonical_params(v) for v in value), key=canonical)
+        return sorted((canonical_params(v, of_file) for v in value), key=canonical)
     if isinstance(value, Path):
         return str(value)
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
@@ -92,8 +96,8 @@ def stage_fields(
         member: dict[str, Any] = {
             "name": name,
             "component": node.offer.id,
-            "code": package_digest(node.offer.package),
-            "lock": lock_digest(node.offer.distribution),
+            "code": package_digest(node.offer.package, node.offer.folder),
+            "lock": lock_digest(node.offer.distribution, node.offer.site),
             "params": canonical_params(node.params),
             "step": node.step,
             "outputs": {n: port_as_dict(p) for n, p in node.outputs.items()},
@@ -175,9 +179,9 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
     if known is not None and not task["checkpoints"]:
         return {"key": task["key"]}
     members = task["fields"]["members"]
-    _refuse_changed_code(task["fields"])
     twin, plan = _planned(task["twin"], task["folder"], task["scenario"], task["cache"])
     stage = next(s for s in plan.stages if s.name == task["stage"])
+    _refuse_changed_code(task["fields"], plan)
     _refuse_changed_files(plan, members)
     checkpoints = Checkpoints(
         store,
@@ -211,7 +215,7 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
         outcome, resumed = _go_on(run, checkpoints, left)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    _refuse_changed_code(task["fields"])
+    _refuse_changed_code(task["fields"], plan)
     _refuse_changed_files(plan, members)
     if known is None:
         recordings = outcome.recordings if left is None else left.splice(outcome.recordings, setting)
@@ -317,13 +321,12 @@ def _recording(store: Store, key: str, ref: str) -> Recording:
     return entry.recording(ref)
 
 
-def _refuse_changed_code(fields: Mapping[str, Any]) -> None:
+def _refuse_changed_code(fields: Mapping[str, Any], plan: Plan) -> None:
     """Before and after the work: what is imported late may be of another day than the rest."""
-    catalog = installed()
     changed = None if core_digest() == fields["core"] else "ldt-core"
     for member in fields["members"]:
-        offer = catalog.find(member["component"])
-        if digest_package(offer.package) != member["code"]:
+        offer = plan.nodes[member["name"]].offer
+        if digest_package(offer.package, offer.folder) != member["code"]:
             changed = offer.distribution
     if changed is not None:
         raise PluginError(

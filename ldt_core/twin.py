@@ -42,7 +42,6 @@ BASE = "base"
 # (path, value or None for any, what it is): in the schema, and not in this version.
 NOT_YET: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
     (("connect", "*", "when"), "iterate", "an implicit link (when: iterate)"),
-    (("components", "*", "isolate"), "venv", "an environment per component (isolate: venv)"),
     (("sweeps",), None, "sweeping over parameters"),
 )
 

@@ -156,7 +156,10 @@ class ColumnEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What a component needs while it runs. It decides what runs at the same time, and limits nothing."""
+    """What a component needs while it runs. It decides what runs at the same time.
+
+    A component in an environment of its own is held to its memory; the others are not.
+    """
 
     __pydantic_config__ = _SHAPE
 
@@ -164,6 +167,8 @@ class Resources:
     """Main memory, such as 512MiB or 4GiB."""
     cpus: Cpus | None = None
     """Processors that it keeps busy."""
+    timeout: Step | None = None
+    """Longest that one call may take, such as 10min; for a component in an environment of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +182,9 @@ class ComponentEntry:
     step: Step | None = None
     """Size of one advance, such as 60s or 15min."""
     isolate: Literal["auto", "never", "venv"] = "auto"
-    """Whether it runs in an environment of its own."""
+    """venv: in an environment of its own. never: in this one. auto: in this one where it is installed and fits."""
+    package: Text | None = None
+    """What offers it, for an environment of its own: a requirement such as ldt-model-x>=1.2, or a path from ./ on."""
     params: Content = field(default_factory=dict)
     """Its parameters (`ldt show ID`). Relative paths start at the twin file."""
     columns: Annotated[dict[str, ColumnEntry], OrNothing()] = field(default_factory=dict)

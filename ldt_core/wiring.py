@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from . import errors as e
 from .catalog import Catalog, load
+from .homes import Home, home_of
 from .interfaces import (
     AnyPort,
     Component,
@@ -27,6 +29,7 @@ from .interfaces import (
     parse_duration,
     shown_capabilities,
 )
+from .isolation import Place, load_isolated
 from .linking import Linker, Node
 from .runner import broken, guarded
 from .schedule import Group, check_steps, dry_run, find_groups, refuse_cycles, settle_steps
@@ -158,7 +161,7 @@ def resolve_node(twin: Twin, catalog: Catalog, cache: Path, name: str, entry: Co
 
 def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:
     twin = proof.twin
-    component = _load(proof, entry.use, twin.place("components", name, "use"))
+    home, component = _at_home(proof, name, entry)
     if issubclass(component, Viewer):
         raise e.TwinFileError(
             f"'{entry.use}' is a viewer and stands under views:, not components:",
@@ -192,13 +195,36 @@ def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:
     if step is None and issubclass(component, DataSource):
         said = {port.step for port in outputs.values() if port.at == "step" and port.step}
         step = parse_duration(said.pop()) if len(said) == 1 else None
-    offer = proof.catalog.find(entry.use)
-    return Node(name, offer, component, params, entry.params, inputs, outputs, step, capabilities)
+    return Node(name, home, component, params, entry.params, inputs, outputs, step, capabilities)
+
+
+def _at_home(proof: _Proof, name: str, entry: ComponentEntry) -> tuple[Home, type[Component]]:
+    """Where the component lives, and its class: imported, or one that stands for it."""
+    twin = proof.twin
+    with _placed(twin.place("components", name, "use")):
+        home = home_of(twin, proof.catalog, proof.cache, name)
+        if home.environment is None:
+            if entry.resources.timeout is not None:
+                raise e.TwinFileError(
+                    f"timeout holds a process of its own, and '{name}' has none",
+                    code="bad value",
+                    where=twin.place("components", name, "resources", "timeout"),
+                    fix="write isolate: venv beside it, or remove it",
+                )
+            return home, load(home.offer)
+        place = Place(home.environment, entry.resources.memory, entry.resources.timeout)
+        return home, load_isolated(home.offer, place)
 
 
 def _load(proof: _Proof, use: str, place: str) -> type[Component]:
-    try:
+    with _placed(place):
         return load(proof.catalog.find(use))
+
+
+@contextmanager
+def _placed(place: str) -> Iterator[None]:
+    try:
+        yield
     except e.PluginError as exc:
         # A fresh error: what a package's import raised is kept and raised again for the next one.
         raise e.PluginError(exc.what, code=exc.code, where=exc.where or place, fix=exc.fix) from exc

@@ -38,6 +38,7 @@ def install(site: Path, distribution: str, package: str, code: str, components: 
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LDT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("UV_OFFLINE", "1")  # what a twin lacks must not be fetched by a test
         yield
 
 

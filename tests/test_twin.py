@@ -522,7 +522,6 @@ def test_an_error_names_its_place_and_its_remedy(
 
 LATER = [
     (LINK % "when: iterate", "twin.yaml:8:35", "iterate"),
-    ("  c: {use: x, isolate: venv}\n", "twin.yaml:7:24", "isolate: venv"),
     ("sweeps: {a: [1, 2]}\n", "twin.yaml:7:9", "sweep"),
 ]
 

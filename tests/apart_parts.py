@@ -1,0 +1,192 @@
+"""Components that run in an environment of their own in the tests: what they do is written in their parameters.
+
+The suite puts this file into a wheel as the package ``ldt_apart``: see ``test_isolation``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+
+import ldt_core as ldt
+from ldt_core import tables
+
+
+class PartParams(ldt.Params):
+    """Ports as ``tables.port_as_dict`` writes them."""
+
+    inputs: dict[str, dict[str, Any]] = {}
+    outputs: dict[str, dict[str, Any]] = {}
+    deed: str = ""
+    """What it does in its second step."""
+    speed: Annotated[float, ldt.unit("m/s")] = 1.0
+    token: ldt.Secret | None = None
+    file: ldt.File | None = None
+    stops: list[int] = []
+
+
+class _Part(ldt.Component):
+    dynamic = True
+    Params = PartParams
+
+    def ports(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        made = [
+            {n: tables.port_from_dict(p) for n, p in side.items()}
+            for side in (self.params.inputs, self.params.outputs)
+        ]
+        return made[0], made[1]
+
+
+class Mirror(_Part, ldt.Model):
+    """Gives back what it is given, by the name of the port."""
+
+    id = "mirror"
+
+    def compute(self, inputs: ldt.Tables) -> Any:
+        return {name: inputs[name] for name in self.params.outputs}
+
+
+class Walker(_Part, ldt.Simulator):
+    """Counts its steps, draws, and does deeds."""
+
+    id = "walker"
+    stochastic = True
+
+    def __init__(self, params: Any = None, context: Any = None) -> None:
+        super().__init__(params, context)
+        self.steps = 0
+
+    def rows(self) -> ldt.Table:
+        c = self.context
+        ids = ["north", "süd", "東"]
+        values = c.rng.random(3) + self.steps + c.rng_for(ids, "x")
+        return ldt.Table({"time": np.full(3, c.instant(c.window.start)), "id": ids, "value": values})
+
+    def step(self, inputs: ldt.Tables, until: int) -> Any:
+        self.steps += 1
+        if self.steps == 2 and self.params.deed:
+            found = DEEDS[self.params.deed](self)
+            if found is not None:
+                return found
+        self.context.progress(0.5)
+        self.context.flag("steps", self.steps, f"{self.steps} steps")
+        self.context.log.info("step %d", self.steps)
+        return {"out": self.rows()}
+
+    def get_state(self) -> bytes:
+        return self.steps.to_bytes(4, "little")
+
+    def set_state(self, state: bytes) -> None:
+        self.steps = int.from_bytes(state, "little")
+
+
+class Spring(ldt.DataSource):
+    """Two batches; its version is its file's first word."""
+
+    id = "spring"
+    outputs = {
+        "rows": ldt.Port(
+            {"time": ldt.instant(), "id": ldt.text(), "value": ldt.number("m", "x:length")},
+            entity="spot",
+            id="id",
+        )
+    }
+
+    class Params(ldt.Params):
+        file: ldt.File
+
+    def read(self, query: ldt.Query) -> Iterator[ldt.Tables]:
+        words = self.params.file.path.read_text().split()
+        for number, word in enumerate(words):
+            stamp = self.context.instant(0)
+            yield {"rows": ldt.Table({"time": [stamp], "id": [word], "value": [float(number)]})}
+
+    def version(self, query: ldt.Query) -> str | None:
+        return self.params.file.path.read_text().split()[0]
+
+
+def _child(self: Any) -> Any:
+    started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    self.context.cache.mkdir(parents=True, exist_ok=True)
+    (self.context.cache / "pids").write_text(f"{os.getpid()} {started.pid}")
+    return None
+
+
+def _wait(self: Any) -> Any:
+    _child(self)
+    print("waiting for ever", flush=True)
+    while True:
+        time.sleep(0.01)
+
+
+def _patient(self: Any) -> Any:
+    while True:
+        self.context.check_cancelled()
+
+
+def _shout(self: Any) -> Any:
+    os.system("head -c 300000000 /dev/zero | tr '\\0' x")
+    print("and still here", flush=True)
+    return None
+
+
+def _speak_on_socket(self: Any) -> Any:
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(entry.readlink()).startswith("socket:"):
+                os.write(int(entry.name), b"HTTP/1.1 200 OK\r\n\r\nhello there")
+    return None
+
+
+def _raise(exc: BaseException) -> Any:
+    raise exc
+
+
+DEEDS: dict[str, Any] = {
+    "crash": lambda self: os.kill(os.getpid(), signal.SIGSEGV),
+    "leave": lambda self: (print("so long", file=sys.stderr, flush=True), os._exit(3)),
+    "exit": lambda self: sys.exit("enough"),
+    "raise": lambda self: _raise(KeyError("edge 7")),
+    "refuse": lambda self: _raise(ldt.InputError("no such edge", where="row 3", fix="look")),
+    "eat": lambda self: (np.ones(1 << 34, np.uint8), None)[1],
+    "wait": _wait,
+    "patient": _patient,
+    "shout": _shout,
+    "garble": _speak_on_socket,
+    "child": _child,
+    "early": lambda self: ldt.Step({"out": self.rows()}, self.context.window.start + 1_000_000),
+    "backwards": lambda self: ldt.Step({"out": self.rows()}, self.context.window.start - 1),
+    "list": lambda self: [1, 2],
+    "absent": lambda self: {},
+    "dict": lambda self: {"out": {"id": []}},
+    "nan": lambda self: {"out": self.rows().with_columns(value=np.full(3, np.nan))},
+    "object": lambda self: {"out": self.rows().with_columns(id=np.array([1, "b", None], object))},
+    "complex": lambda self: {"out": self.rows().with_columns(value=np.ones(3, complex))},
+    "extra": lambda self: {"out": self.rows().with_columns(more=np.ones(3, complex)), "other": 3},
+    "log": lambda self: logging.getLogger("part").warning("looking around"),
+}
+
+
+@ldt.hookimpl
+def ldt_data_sources() -> list[type[ldt.DataSource]]:
+    return [Spring]
+
+
+@ldt.hookimpl
+def ldt_simulators() -> list[type[ldt.Simulator]]:
+    return [Walker]
+
+
+@ldt.hookimpl
+def ldt_models() -> list[type[ldt.Model]]:
+    return [Mirror]
