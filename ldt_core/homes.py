@@ -17,7 +17,6 @@ from .errors import PluginError
 from .identity import lock
 from .twin import ComponentEntry, Twin
 
-
 _ASKED, _ABSENT = "asked for", "not installed here"
 
 
@@ -49,7 +48,7 @@ def home_of(twin: Twin, catalog: Catalog, cache: Path, name: str) -> Home:
         environment = solve(asked, root)[0]
     except PluginError as exc:
         exc.where = twin.place("components", name, "use")
-        if wanted[1] != _ABSENT or exc.code != "environments cannot resolve":
+        if wanted[1] != _ABSENT or entry.package or exc.code != "environments cannot resolve":
             raise
         missing = _shown(wanted[0])
         raise PluginError(

@@ -127,7 +127,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
                 "licence": licence(node.offer.distribution, node.offer.site),
                 "code": package_digest(node.offer.package, node.offer.folder),
                 "lock": dict(lock(node.offer.distribution, node.offer.site)),
-                "runs": node.home.why or "this environment",
+                "home": node.home.why or "this environment",
             }
             for name, node in sorted(nodes.items())
         },

@@ -103,6 +103,7 @@ def prove(twin: Twin, catalog: Catalog, cache: Path, nodes: Mapping[str, Node] |
         node = proof.collect(_resolve, proof, name, entry) if nodes is None else nodes[name]
         if node is not None:
             proof.nodes[name] = node
+    proof.notes += [f"{n.name}: {n.home.why}" for n in proof.nodes.values() if n.home.why]
     linker = Linker(twin, proof.nodes, proof.notes, proof.unproved)
     for index, link in enumerate(twin.links):
         if link.source.component in proof.nodes and link.target.component in proof.nodes:
