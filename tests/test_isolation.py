@@ -220,6 +220,25 @@ def test_state_goes_out_and_in(there: Callable[..., Any]) -> None:
     other.finalize()
 
 
+def test_chance_and_flags_go_back_with_the_state(here: dict[str, Any], there: Callable[..., Any]) -> None:
+    params = {"outputs": {"out": port_as_dict(OUT)}}
+    found = []
+    for component in (here["walker"], there("walker")):
+        walker = component(params)
+        digests = [walker.step({}, SECOND)["out"].digest]
+        state, rng, flags = walker.get_state(), walker.context.rng_state, list(walker.context.flags)
+        digests += [walker.step({}, SECOND)["out"].digest for _ in range(2)]
+        walker.set_state(state)
+        walker.context.rng_state = rng
+        walker.context.flags[:] = [*flags, ldt.Flag("restored", 1.0, "1", "")]
+        digests += [walker.step({}, SECOND)["out"].digest for _ in range(2)]
+        assert digests[1:3] == digests[3:]
+        found.append((digests, rng, walker.context.rng_state, walker.context.flags))
+        walker.finalize()
+    assert found[0] == found[1]
+    assert [f.name for f in found[1][3]] == ["restored", "steps"]
+
+
 def test_a_source_is_read_in_batches_and_says_its_version(there: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "words").write_text("one two drei")
     params = there("spring").Params.model_validate({"file": "words"}, context={"base": tmp_path})
