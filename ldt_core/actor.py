@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from .errors import Cancelled, InputError, LdtError
-from .faults import absent, broken, placed, raise_told, span
+from .faults import absent, broken, guarded, placed, raise_told, span
 from .interfaces import AnyPort, Component, Simulator, Step, Window
 from .resample import History, Part
 from .tables import Checker, Seen, Table, check
@@ -47,7 +47,7 @@ class Actor:
 
     ``time`` is the instant that it has reached, ``histories`` the buffers of the links that leave it
     by port, ``parts`` the windows recorded so far by port. ``now`` and ``lag`` are the actors that it
-    waits for.
+    waits for, ``within`` those of its own block.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Actor:
         self.readers: list[tuple[str, Read]] = []
         self.now: list[Actor] = []
         self.lag: list[Actor] = []
+        self.within: tuple[list[Actor], list[Actor]] = [], []
         self.histories: dict[str, list[History]] = {}
         self.forget: list[Callable[[int], None]] = []
         self.parts: dict[str, list[Part]] = {}
@@ -119,7 +120,7 @@ class Actor:
             except InputError as exc:
                 raise broken(f"{exc.where} in {span(start, until)}", exc.what) from exc
             for history in histories:
-                history.append(start, reached, table)
+                history.append(start, until if history.planned else reached, table)
             if parts is not None:
                 parts.append((start, reached, table))
         self.time = reached
@@ -135,6 +136,19 @@ class Actor:
             f"{self.name} in {span(start, until)}",
             f"step reached {reached!r} us, asked were {start} < t <= {until} us",
         )
+
+    def get_state(self) -> bytes | None:
+        """What the component gives as its state; None for a model."""
+        if not isinstance(self.component, Simulator):
+            return None
+        state = guarded(self.name, "get_state", self.component.get_state)
+        if not isinstance(state, (bytes, bytearray, memoryview)):
+            raise broken(self.name, f"get_state returned a {type(state).__name__}, not bytes")
+        return bytes(state)
+
+    def set_state(self, state: bytes) -> None:
+        component = cast(Simulator, self.component)
+        guarded(self.name, "set_state", lambda: component.set_state(state))
 
     def checked(self, out: Any, name: str, port: AnyPort, what: str) -> Table:
         """The table of one output port, as the port promises it."""

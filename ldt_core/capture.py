@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from .actor import Actor
 from .checkpoint import Checkpoint, Refused, Saved
 from .errors import LdtError
-from .faults import broken, guarded
 from .group import Group
-from .interfaces import Simulator
 
 
 def capture(group: Group) -> Checkpoint:
@@ -20,25 +16,21 @@ def capture(group: Group) -> Checkpoint:
         {a.name: _saved(a) for a in actors},
         {n: list(h.parts) for n, h in group.buffers.items()},
         {n: [] if r.found is None else [(0, 0, r.found)] for n, r in lagged},
-        {n: r.worst for n, r in lagged},
+        _worst(group),
         {f"{a.name}.{n}": list(parts) for a in actors for n, parts in a.parts.items()},
     )
 
 
+def _worst(group: Group) -> dict[str, float]:
+    """What is told of delayed links at the end: the largest change or residual, and how often windows repeated."""
+    found = {n: r.worst for n, r in group.lagged.items()}
+    found |= {n: r.worst for n, r in group.implicit.items()}
+    return found | {f"{b.name} {n}": float(c) for b in group.blocks for n, c in b.counts.items()}
+
+
 def _saved(actor: Actor) -> Saved:
     context = actor.context
-    return Saved(state_of(actor), context.rng_state, tuple(context.flags))
-
-
-def state_of(actor: Actor) -> bytes | None:
-    """What the component gives as its state; None for a model."""
-    component = actor.component
-    if not isinstance(component, Simulator):
-        return None
-    state = guarded(actor.name, "get_state", component.get_state)
-    if not isinstance(state, (bytes, bytearray, memoryview)):
-        raise broken(actor.name, f"get_state returned a {type(state).__name__}, not bytes")
-    return bytes(state)
+    return Saved(actor.get_state(), context.rng_state, tuple(context.flags))
 
 
 def restore(group: Group, saved: Checkpoint) -> None:
@@ -50,7 +42,10 @@ def restore(group: Group, saved: Checkpoint) -> None:
         actor.context.flags[:] = member.flags
         actor.context.rng_state = member.rng
         if member.state is not None:
-            _set_state(actor, member.state)
+            try:
+                actor.set_state(member.state)
+            except LdtError as exc:
+                raise Refused(f"{actor.name} refuses its state: {exc.what}") from exc
         for name, port in actor.member.outputs.items():
             ref = f"{actor.name}.{name}"
             if ref in group.record and port.at == "step":
@@ -60,10 +55,7 @@ def restore(group: Group, saved: Checkpoint) -> None:
     for name, reader in group.lagged.items():
         reader.found = next((table for _, _, table in saved.read[name]), None)
         reader.worst = saved.worst[name]
-
-
-def _set_state(actor: Actor, state: bytes) -> None:
-    try:
-        guarded(actor.name, "set_state", lambda: cast(Simulator, actor.component).set_state(state))
-    except LdtError as exc:
-        raise Refused(f"{actor.name} refuses its state: {exc.what}") from exc
+    for name, implicit in group.implicit.items():
+        implicit.worst = saved.worst[name]
+    for block in group.blocks:
+        block.counts = {n: int(saved.worst[f"{block.name} {n}"]) for n in block.counts}

@@ -8,6 +8,7 @@ from typing import Any, cast
 from .actor import Actor
 from .errors import ScheduleError
 from .group import Group
+from .iterate import Block, IterateReader, find_blocks
 from .resample import History
 from .tables import Port, Table
 from .wires import LagReader, Read, Wire, fill, merged
@@ -23,6 +24,23 @@ def connect_all(group: Group) -> None:
         for name, reads in grouped.items():
             port = cast(Port, actor.member.inputs[name])
             actor.readers.append((name, reads[0] if len(reads) == 1 else merged(reads, merges[name], port)))
+    _join(group)
+
+
+def _join(group: Group) -> None:
+    """Make one block of each set of members that an iterate link joins in a loop."""
+    clocked = {n: a for n, a in group.actors.items() if a.step}
+    links = [(w.source, w.target, w.when) for a in clocked.values() for w in a.wires]
+    for names in find_blocks(clocked, links):
+        members = [clocked[n] for n in names]
+        for member in members:  # inside, a window waits for those alone whose values of this pass it reads
+            inside = [[o for o in others if o.name in names] for others in (member.now, member.lag)]
+            member.within = inside[0], inside[1]
+        readers = [
+            group.implicit[n] for n in sorted(group.implicit) if group.implicit[n].wire.target in names
+        ]
+        lagged = [r for r in group.lagged.values() if r.wire.target in names]
+        group.blocks.append(Block(members, readers, lagged))
 
 
 def _reader(group: Group, actor: Actor, wire: Wire) -> Read:
@@ -41,11 +59,13 @@ def _reader(group: Group, actor: Actor, wire: Wire) -> Read:
         source.histories.setdefault(wire.port, []).append(history)
         if wire.port in source.start_outputs:
             history.append(0, 0, source.start_outputs[wire.port])
-    if wire.when == "lag":
+    if wire.when != "now":
         if source is not None:
-            actor.lag.append(source)
+            if wire.when == "lag":
+                actor.lag.append(source)
+                history.planned = True
             actor.forget.append(history.forget_all_but_last)
-        return _lag_reader(group, actor, wire, history)
+        return _earlier_reader(group, actor, wire, history)
     if source is not None:
         actor.now.append(source)
         actor.forget.append(history.forget)
@@ -63,7 +83,7 @@ def _always(table: Table) -> Read:
     return lambda start, end: table
 
 
-def _lag_reader(group: Group, actor: Actor, wire: Wire, history: History) -> LagReader:
+def _earlier_reader(group: Group, actor: Actor, wire: Wire, history: History) -> Read:
     def missing() -> Exception:
         return ScheduleError(
             f"{wire.origin} has no value yet at the start",
@@ -72,6 +92,10 @@ def _lag_reader(group: Group, actor: Actor, wire: Wire, history: History) -> Lag
             fix="write init: with a value on the link, or let initialize return the port",
         )
 
+    if wire.when == "iterate":
+        implicit = IterateReader(wire, history, _initial(group, actor, wire), missing)
+        group.implicit[_name(wire, group.implicit)] = implicit
+        return implicit
     reader = LagReader(wire, history, _initial(group, actor, wire), missing)
     group.lagged[_name(wire, group.lagged)] = reader
     return reader

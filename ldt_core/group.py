@@ -9,6 +9,7 @@ from typing import cast
 from .actor import Actor, Member, Setting
 from .faults import guarded
 from .interfaces import Context, Window
+from .iterate import Block, IterateReader
 from .resample import History, thinned
 from .tables import Port, Recording, Seen
 from .wires import LagReader, Wire
@@ -46,7 +47,8 @@ class Group:
     """The actors of a stage and what they share.
 
     ``buffers`` are the windows that wait on the links between them, by link, and ``lagged`` the readers
-    of lag links, by link; ``read`` is what its sources gave.
+    of lag links, by link, ``implicit`` those of iterate links; ``blocks`` are the actors that these join.
+    ``read`` is what its sources gave.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class Group:
         self.read: dict[str, Recording] = {}
         self.buffers: dict[str, History] = {}
         self.lagged: dict[str, LagReader] = {}
+        self.implicit: dict[str, IterateReader] = {}
+        self.blocks: list[Block] = []
         self.seen = Seen()
 
     def build(self) -> None:

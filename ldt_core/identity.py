@@ -26,6 +26,7 @@ STAGE_CODE = (
     "interfaces",
     "ipc",
     "isolation",
+    "iterate",
     "resample",
     "runner",
     "start",

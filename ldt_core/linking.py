@@ -12,7 +12,7 @@ from . import errors as e
 from .adapters import Adapter, CrsStep, crs_step
 from .catalog import Offer
 from .homes import Home
-from .interfaces import AnyPort, Component, Simulator
+from .interfaces import AnyPort, Component, Model, Simulator
 from .resample import LEVEL_FIX, UNSTATED, reduction
 from .tables import Column, GridPort, Port
 from .twin import Link, Ref, Twin
@@ -74,8 +74,9 @@ class Linker:
         adapter = self._adapter(link, source, target, used, place)
         if link.merge == "sum":
             _refuse_sum_of_levels(link, target, place)
-        if link.when == "lag":
-            self._check_lag(link, source, target, index)
+        if link.when != "now":
+            self._check_earlier(link, source, target, index)
+        self._refuse_words_of_iterate(link, index)
         reduced = source.at == "step" and target.at == "step" and not source.events
         methods = {
             own: reduction(column, link.over_time if column.measured else None, place) if reduced else "last"
@@ -95,6 +96,9 @@ class Linker:
             place,
             target if _needs_check(source, target, used, adapter) else None,
             tuple(target.columns) if len(source.columns) > len(target.columns) else (),
+            link.tolerance or Wire.tolerance,
+            link.relaxation or Wire.relaxation,
+            link.passes or Wire.passes,
         )
 
     def _port(self, ref: Ref, side: str, place: str) -> AnyPort:
@@ -204,29 +208,48 @@ class Linker:
         target = twin.crs if wanted.crs == "twin" else wanted.crs
         return None if target is None else crs_step(source, target, twin.bbox, where, bbox_crs=twin.crs)
 
-    # -- lag --------------------------------------------------------------------------------
+    def _refuse_words_of_iterate(self, link: Link, index: int) -> None:
+        for word in ("tolerance", "relaxation", "passes"):
+            if link.when != "iterate" and getattr(link, word) is not None:
+                raise e.TwinFileError(
+                    f"{word}: belongs to an iterate link, this one is when: {link.when}",
+                    code="bad value",
+                    where=self.twin.place("connect", index, word),
+                    fix=f"remove {word}, or write when: iterate",
+                )
 
-    def _check_lag(self, link: Link, source: Port, target: Port, index: int) -> None:
+    # -- lag and iterate ----------------------------------------------------------------------
+
+    def _check_earlier(self, link: Link, source: Port, target: Port, index: int) -> None:
+        """What a link needs that reads what was there before its source's window: a first value."""
         place, giver = self.twin.place("connect", index), self.nodes[link.source.component]
         if source.at == "start" or target.at == "start":
             raise e.ScheduleError(
-                f"{link.source} is given once at the start, and a lag link reads the window before",
+                f"{link.source} is given once at the start, and a link with when: {link.when} reads windows",
                 code="init missing",
                 where=place,
-                fix="remove when: lag",
+                fix=f"remove when: {link.when}",
+            )
+        if link.when == "iterate" and (source.events or not issubclass(giver.component, (Model, Simulator))):
+            gives = "events" if source.events else "what it reads once"
+            raise e.ScheduleError(
+                f"{link.source} gives {gives}, which no repetition of a window can settle",
+                code="shape",
+                where=place,
+                fix="write when: lag, or remove when:",
             )
         if link.init is not None:
             self._check_init(link, target, index)
         elif not issubclass(giver.component, Simulator):
             raise e.ScheduleError(
-                f"the lag link from {link.source} has no value for the first window",
+                f"the {link.when} link from {link.source} has no value for the first window",
                 code="init missing",
                 where=place,
                 fix="add init: with a value to the link",
             )
         else:
             self.unproved.append(
-                f"{place}: whether initialize of '{giver.name}' gives {link.source}, which the lag link reads first"
+                f"{place}: whether initialize of '{giver.name}' gives {link.source}, which the {link.when} link reads first"
             )
 
     def _check_init(self, link: Link, target: Port, index: int) -> None:

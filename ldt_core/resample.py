@@ -75,6 +75,8 @@ class History:
         self.methods = methods
         self.origin = origin
         self.parts: list[Part] = []
+        # Lag readers see a window when it was due: an early end is known only to who happens to run later.
+        self.planned = False
         # A value of an instant holds until the next; an amount or a mean belongs to its window alone.
         self._holds = all(m == "last" for m in methods.values())
         self._next = 0
@@ -88,6 +90,12 @@ class History:
             for (start, end), (a, b) in zip(recording.windows.tolist(), pairwise(bounds), strict=True)
         ]
         return self
+
+    def like(self, parts: list[Part]) -> History:
+        """The same port and methods, with other windows."""
+        other = History(self.port, self.methods, self.origin)
+        other.parts = parts
+        return other
 
     def append(self, start: int, end: int, table: Table) -> None:
         self.parts.append((start, end, table))

@@ -71,4 +71,6 @@ def _outcome(group: Group) -> Outcome:
     flags = {a.name: a.context.flags for a in group.actors.values() if a.context.flags}
     # Large means that the loop oscillates from window to window.
     notes: dict[str, Any] = {f"lag change {r.wire.origin}": r.worst for r in group.lagged.values()}
+    for block in group.blocks:
+        notes.update(block.notes())
     return Outcome(group.recordings(), flags, notes)

@@ -10,6 +10,7 @@ from math import lcm
 
 from . import errors as e
 from .interfaces import DataSource, Simulator, format_duration
+from .iterate import find_blocks
 from .linking import Node, refuse_reductions
 from .twin import Twin
 from .wires import Wire
@@ -67,6 +68,59 @@ def _refuse_cycle(wires: Sequence[Wire], when: str, fix: str) -> None:
         ) from None
 
 
+def check_blocks(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group) -> list[str]:
+    """What is to be said of each set of members that repeats its windows.
+
+    Raises ``ScheduleError``: an iterate link that closes no loop, members without state (needs state), steps
+    that do not divide the longest of them (step).
+    """
+    inside = [w for w in wires if w.source in group and w.target in group]
+    blocks = find_blocks(group, [(w.source, w.target, w.when) for w in inside if _in_windows(nodes, w)])
+    for wire in wires:
+        if wire.when == "iterate" and wire.target in group and not _closes(wire, blocks):
+            raise e.ScheduleError(
+                f"the iterate link from {wire.origin} to {wire.target}.{wire.input} closes no loop",
+                code="cycle",
+                where=wire.place,
+                fix="remove when: iterate; the source then runs first",
+            )
+    notes = []
+    for block in blocks:
+        links = [w for w in inside if w.when == "iterate" and _closes(w, [block])]
+        bare = [
+            n
+            for n in block
+            if issubclass(nodes[n].component, Simulator) and "state" not in nodes[n].capabilities
+        ]
+        if bare:
+            raise e.ScheduleError(
+                f"{', '.join(bare)} cannot give and take state, and an iterate link repeats windows from their start",
+                code="needs state",
+                where=links[0].place,
+                fix="write when: lag with an init: instead, or use a component with state (`ldt show` tells)",
+            )
+        steps = {n: s for n in block if (s := nodes[n].step) is not None}
+        longest = max(steps.values())
+        odd = [n for n, s in steps.items() if longest % s]
+        if odd:
+            raise e.ScheduleError(
+                f"the step of {odd[0]}, {format_duration(steps[odd[0]])}, does not divide {format_duration(longest)}, "
+                f"over which {' and '.join(block)} repeat their windows",
+                code="step",
+                where=links[0].place,
+                fix="give the members of the loop steps that divide the longest of them",
+            )
+        settled = ", ".join(f"{w.origin} to {w.tolerance:g} in {w.passes} passes at most" for w in links)
+        notes.append(
+            f"{', '.join(block)} repeat windows of {format_duration(longest)} until they settle: {settled}"
+        )
+    return notes
+
+
+def _closes(wire: Wire, blocks: Iterable[Group]) -> bool:
+    return any(wire.source in b and wire.target in b for b in blocks)
+
+
 def settle_steps(
     twin: Twin, nodes: dict[str, Node], wires: Sequence[Wire], groups: Iterable[Group]
 ) -> list[e.LdtError]:
@@ -82,7 +136,7 @@ def settle_steps(
                 errors.append(_no_step(twin, f"the simulator '{name}' has no step", name))
                 continue
             read = [w for w in wires if w.target == name and _in_windows(nodes, w)]
-            steps = [nodes[w.source].step for w in read if w.when == "now"]
+            steps = [nodes[w.source].step for w in read if w.when != "lag"]
             known = [s for s in steps if s is not None]
             if clocked and known:
                 nodes[name] = replace(node, step=min(known))
@@ -118,7 +172,7 @@ def check_steps(nodes: Mapping[str, Node], wire: Wire) -> str | None:
     """Raise ``WiringError`` where values cannot be read over the receiver's step; how they are, in words."""
     source, target = nodes[wire.source], nodes[wire.target]
     port, wanted = source.outputs[wire.port], target.inputs[wire.input]
-    if wire.when != "now" or port.events or not _in_windows(nodes, wire):
+    if wire.when == "lag" or port.events or not _in_windows(nodes, wire):
         return None
     inverse = {new: old for old, new in wire.adapter.rename.items()}
     used = {n: inverse.get(n, n) for n in wanted.columns}
@@ -150,8 +204,8 @@ def check_steps(nodes: Mapping[str, Node], wire: Wire) -> str | None:
 def dry_run(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group, duration: int) -> None:
     """Raise ``ScheduleError`` (stall): an acyclic wiring can still come to a stop.
 
-    The schedule repeats after the least common multiple of the steps, so one period is tried, and
-    the cut one at the end.
+    All clocks meet after the least common multiple of the steps, and what follows repeats what was; so one
+    period is tried, and the cut one at the end. Steps that end early are not foreseen.
     """
     steps = {n: s for n in group if (s := nodes[n].step) is not None}
     inside = [w for w in wires if w.source in steps and w.target in steps and _in_windows(nodes, w)]
@@ -161,32 +215,48 @@ def dry_run(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group, dura
 
 
 def _run_dry(steps: Mapping[str, int], wires: Sequence[Wire], end: int) -> None:
-    clock = dict.fromkeys(steps, 0)
-    into = {n: [(w.source, w.when) for w in wires if w.target == n] for n in steps}
-
-    def ready(name: str) -> bool:
-        start = clock[name]
-        until = min(start + steps[name], end)
-        for source, when in into[name]:
-            ahead = clock[source]
-            if when == "now" and ahead < until:
-                return False
-            if when == "lag" and ahead < end and min(ahead + steps[source], end) <= start:
-                return False
-        return True
-
-    running = set(steps)
-    while running:
-        able = [n for n in running if ready(n)]
-        if not able:
-            where = ", ".join(f"{n} at {clock[n] / 1e6:g} s" for n in sorted(running))
-            raise e.ScheduleError(
-                f"the schedule comes to a stall: {where}",
-                code="stall",
-                where=wires[0].place,
-                fix="choose steps that divide one another, or make another link of the loop when: lag",
-            )
-        for name in able:
-            clock[name] = min(clock[name] + steps[name], end)
-            if clock[name] >= end:
-                running.discard(name)
+    """The runner's rules on integers. A member whose window cannot run is looked at again when one moved that
+    it waits for."""
+    blocks = find_blocks(steps, [(w.source, w.target, w.when) for w in wires])
+    mover = {n: n for n in steps} | {n: b[0] for b in blocks for n in b}
+    long = dict(steps) | {b[0]: max(steps[n] for n in b) for b in blocks}
+    clock = dict.fromkeys(mover.values(), 0)
+    now: dict[str, set[str]] = {m: set() for m in clock}
+    lag: dict[str, set[tuple[str, int]]] = {m: set() for m in clock}
+    readers: dict[str, set[str]] = {m: set() for m in clock}
+    for w in wires:
+        source, target = mover[w.source], mover[w.target]
+        if source == target:
+            continue
+        readers[source].add(target)
+        if w.when == "now":
+            now[target].add(source)
+        else:
+            lag[target].add((w.source, steps[w.target]))
+    waiting = dict.fromkeys(clock)
+    while waiting:
+        name = next(iter(waiting))
+        del waiting[name]
+        start, size, sources, behind = clock[name], long[name], now[name], lag[name]
+        begun = start
+        while start < end:
+            until = min(start + size, end)
+            if any(clock[s] < until for s in sources) or any(
+                (ahead := clock[mover[s]]) < end
+                and min(ahead + steps[s], end) <= until - 1 - (until - 1 - start) % own
+                for s, own in behind
+            ):
+                break
+            clock[name] = start = until
+        if start > begun:
+            waiting |= dict.fromkeys(readers[name])
+    if any(at < end for at in clock.values()):
+        where = ", ".join(
+            f"{n} at {clock[mover[n]] / 1e6:g} s" for n in sorted(steps) if clock[mover[n]] < end
+        )
+        raise e.ScheduleError(
+            f"the schedule comes to a stall: {where}",
+            code="stall",
+            where=wires[0].place,
+            fix="choose steps that divide one another, or make another link of the loop when: lag",
+        )

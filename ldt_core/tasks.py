@@ -116,6 +116,7 @@ def stage_fields(
             "adapter": _plain(asdict(w.adapter)),
             "init": w.init,
             "merge": w.merge,
+            **({"iterate": [w.tolerance, w.relaxation, w.passes]} if w.when == "iterate" else {}),
             "content": inputs.get(w.origin),
         }
         for w in plan.wires_into(stage.members)

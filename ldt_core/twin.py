@@ -41,7 +41,6 @@ BASE = "base"
 
 # (path, value or None for any, what it is): in the schema, and not in this version.
 NOT_YET: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
-    (("connect", "*", "when"), "iterate", "an implicit link (when: iterate)"),
     (("sweeps",), None, "sweeping over parameters"),
 )
 

@@ -204,7 +204,8 @@ class Link:
     target: Annotated[PortRef, Field(alias="to")]
     """The input port: component.port."""
     when: Literal["now", "lag", "iterate"] = "now"
-    """now: the same window, source first. lag: the last value complete by my start; cuts a loop."""
+    """now: the same window, source first. lag: the last value complete by my start; cuts a loop.
+    iterate: the same window, repeated until the values settle; closes a loop."""
     over_time: Text | None = None
     """How rows of several windows become one, such as mean, sum, min, max or last."""
     over_space: Text | None = None
@@ -217,6 +218,12 @@ class Link:
     """Receiver's column name for the source's: {source column: receiver column}."""
     merge: Literal["sum", "concat"] | None = None
     """How several links into one input are joined."""
+    tolerance: Annotated[Number | None, Field(gt=0)] = None
+    """Of an iterate link: change of its values from pass to pass, relative to their size, that counts as settled (1e-6)."""
+    relaxation: Annotated[Number | None, Field(gt=0, le=1)] = None
+    """Of an iterate link: share of the new value in what the next pass reads (1); less damps what oscillates."""
+    passes: Annotated[Whole | None, Field(ge=1)] = None
+    """Of an iterate link: how often a window is repeated at most (50)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ class Wire:
 
     ``methods`` reduce the source's columns over time, ``select`` names the columns that the target
     wants where the source has more, ``verify`` is the target's port where the source promises less.
+    ``tolerance``, ``relaxation`` and ``passes`` are those of an iterate link.
     """
 
     source: str
@@ -36,6 +37,9 @@ class Wire:
     place: str = ""
     verify: Port | None = None
     select: tuple[str, ...] = ()
+    tolerance: float = 1e-6
+    relaxation: float = 1.0
+    passes: int = 50
 
     @property
     def origin(self) -> str:
@@ -88,6 +92,13 @@ class LagReader:
             self.found = found
             self._given = found if self.adapt is None else self.adapt(found)
         return self._given
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """What ``roll_back`` takes, where a window is repeated."""
+        return self.worst, self.found, self._given
+
+    def roll_back(self, snapshot: tuple[Any, ...]) -> None:
+        self.worst, self.found, self._given = snapshot
 
 
 def largest_change(before: Table, after: Table, port: Port) -> float:

@@ -32,7 +32,7 @@ from .interfaces import (
 from .isolation import Place, load_isolated
 from .linking import Linker, Node
 from .runner import broken, guarded
-from .schedule import Group, check_steps, dry_run, find_groups, refuse_cycles, settle_steps
+from .schedule import Group, check_blocks, check_steps, dry_run, find_groups, refuse_cycles, settle_steps
 from .twin import ComponentEntry, Twin
 from .wanted import Demand, wanted_records
 from .wires import Wire
@@ -145,6 +145,9 @@ def _schedule(proof: _Proof) -> list[Group]:
     proof.errors += settle_steps(proof.twin, nodes, wires, groups)
     e.raise_all(proof.errors)
     proof.notes += [note for wire in wires if (note := proof.collect(check_steps, nodes, wire))]
+    for group in groups:
+        proof.notes += proof.collect(check_blocks, nodes, wires, group) or []
+    e.raise_all(proof.errors)
     for group in groups:
         if len(group) > 1:
             proof.collect(dry_run, nodes, wires, group, proof.twin.duration)

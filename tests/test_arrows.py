@@ -132,6 +132,7 @@ ORDER = [
     "checkpoint",
     "faults",
     "actor",
+    "iterate",
     "group",
     "start",
     "connect",

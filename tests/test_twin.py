@@ -521,7 +521,6 @@ def test_an_error_names_its_place_and_its_remedy(
 
 
 LATER = [
-    (LINK % "when: iterate", "twin.yaml:8:35", "iterate"),
     ("sweeps: {a: [1, 2]}\n", "twin.yaml:7:9", "sweep"),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -499,6 +500,73 @@ def test_a_lag_link_cuts_a_loop(draft: Draft) -> None:
     ring(draft, ["one", "two", "three"]).links[-1] |= {"when": "lag", "init": 0.0}
     plan = draft.prove()
     assert [s.members for s in plan.stages] == [("one", "three", "two")]
+
+
+def keepers(draft: Draft, **steps: str) -> Draft:
+    """Simulators with state in a ring that an iterate link closes."""
+    plain = port({"v": column(cell="mean")})
+    for name, step in steps.items():
+        draft.add(name, "keeper", inputs={"in": plain}, outputs={"out": plain}, step=step)
+    names = list(steps)
+    for a, b in itertools.pairwise(names):
+        draft.link(f"{a}.out", f"{b}.in")
+    return draft.link(f"{names[-1]}.out", f"{names[0]}.in", when="iterate", init=0.0)
+
+
+def test_an_iterate_link_closes_a_loop_and_the_plan_says_how(draft: Draft) -> None:
+    plan = keepers(draft, one="5min", two="10min", three="5min").prove()
+    assert [s.members for s in plan.stages] == [("one", "three", "two")]
+    (note,) = [n for n in plan.notes if "repeat windows" in n]
+    assert (
+        note
+        == "one, three, two repeat windows of 10min until they settle: three.out to 1e-06 in 50 passes at most"
+    )
+
+
+def test_an_iterate_link_needs_members_with_state(draft: Draft) -> None:
+    keepers(draft, one="5min", two="5min")
+    draft.components["two"]["params"]["level"] = 2.0  # then it has none
+    error = draft.fails_once()
+    expect(error, "E4", "needs state", 10, "two cannot give and take state", "when: lag")
+    assert error.where.startswith(f"twin.yaml:{draft.line('two.out')}:")
+
+
+def test_steps_of_a_repeated_window_divide_its_length(draft: Draft) -> None:
+    error = keepers(draft, one="4min", two="10min").fails_once()
+    expect(error, "E4", "step", 10, "the step of one, 4min, does not divide 10min")
+
+
+def test_an_iterate_link_that_closes_no_loop_is_refused(draft: Draft) -> None:
+    plain = port({"v": column(cell="mean")})
+    draft.add("one", "keeper", outputs={"out": plain}, step="5min")
+    draft.add("two", "keeper", inputs={"in": plain}, step="5min")
+    draft.link("one.out", "two.in", when="iterate", init=0.0)
+    expect(draft.fails_once(), "E4", "cycle", 10, "closes no loop", "remove when: iterate")
+
+
+def test_an_iterate_link_without_a_first_value_is_found(draft: Draft) -> None:
+    plain = port({"v": column(cell="mean")})
+    draft.add("sim", "keeper", inputs={"in": plain}, outputs={"out": plain}, step="5min")
+    draft.add("model", "sieve", inputs={"in": plain}, outputs={"out": plain})
+    draft.link("sim.out", "model.in").link("model.out", "sim.in", when="iterate")
+    expect(draft.fails_once(), "E4", "init missing", 10, "the iterate link from model.out", "init:")
+
+
+def test_events_cannot_be_repeated(draft: Draft) -> None:
+    events = port({"v": column()}, events=True)
+    for name in ("one", "two"):
+        draft.add(name, "keeper", inputs={"in": events}, outputs={"out": events}, step="5min")
+    draft.link("one.out", "two.in").link("two.out", "one.in", when="iterate", init=0.0)
+    expect(draft.fails_once(), "E4", "shape", 10, "two.out gives events")
+
+
+@pytest.mark.parametrize(("word", "value"), [("tolerance", 1e-3), ("relaxation", 0.5), ("passes", 9)])
+def test_words_of_iterate_belong_to_iterate_links(draft: Draft, word: str, value: float) -> None:
+    error = pair(draft, SPEED, SPEED, **{word: value}).fails_once()
+    expect(error, "E1", "bad value", 10, f"{word}: belongs to an iterate link", "when: iterate")
+    keepers(draft, k="5min", m="5min").links[-1] |= {word: value}
+    draft.links[0].pop(word)
+    assert getattr(next(w for w in draft.prove().wires if w.when == "iterate"), word) == value
 
 
 def test_a_network_given_at_the_start_closes_no_loop(draft: Draft) -> None:
