@@ -37,16 +37,20 @@ def note(*words: object) -> None:
 
 
 def strike(name: str, start: int) -> None:
-    """Die, or wait, once, at the window that the environment names: ``basin@7200``."""
+    """Die, wait or fail once, as LDT_TEST_HOW says, at the window that LDT_TEST_AT names: ``basin@7200``."""
     if os.environ.get("LDT_TEST_AT") != f"{name}@{start // ldt.SECOND}":
         return
     mark = Path(os.environ["LDT_TEST_MARK"])
-    if not mark.exists():
-        mark.touch()
-        if "LDT_TEST_WAIT" not in os.environ:
-            os.kill(os.getpid(), signal.SIGKILL)
-        while True:
-            time.sleep(0.01)
+    if mark.exists():
+        return
+    mark.touch()
+    how = os.environ.get("LDT_TEST_HOW", "die")
+    if how == "fail":
+        raise ValueError("struck")
+    if how == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        time.sleep(0.01)
 
 
 class Rain(ldt.DataSource):
