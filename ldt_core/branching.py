@@ -9,7 +9,7 @@ import numpy as np
 
 from . import errors as e
 from .checkpoint import common_step, unsaved_because
-from .interfaces import DataSource, Simulator, format_duration
+from .interfaces import DataSource, Simulator, format_duration, format_instant
 from .linking import Node
 from .tasks import canonical_params
 from .twin import Branch, Twin
@@ -46,6 +46,7 @@ class _Proof:
     def __init__(self, twin: Twin, plan: Plan, left: Twin, before: Plan, branch: Branch) -> None:
         self.twin, self.plan, self.left, self.before, self.branch = twin, plan, left, before, branch
         self.at = int((branch.at - twin.period.start).astype("timedelta64[us]").astype(np.int64))
+        self.when = format_instant(branch.at)
         self.place = twin.place("scenarios", twin.scenario or "", "branch", "at")
         self.errors: list[e.LdtError] = []
         self.notes: list[str] = []
@@ -99,10 +100,10 @@ class _Proof:
         if not 0 < self.at < self.twin.duration:
             start, end = self.twin.period.start, self.twin.period.end
             raise e.TwinFileError(
-                f"{self.branch.at}Z does not lie inside the run",
+                f"{self.when} does not lie inside the run",
                 code="bad value",
                 where=self.place,
-                fix=f"write an instant after {start}Z and before {end}Z",
+                fix=f"write an instant after {format_instant(start)} and before {format_instant(end)}",
             )
         if self.twin.run.seed != self.left.run.seed:
             raise e.TwinFileError(
@@ -148,7 +149,7 @@ class _Proof:
 
     def _refuse_once(self, node: Node, how: str) -> None:
         self._error(
-            f"'{node.name}' ({node.offer.id}) {how}, so it cannot change at {self.branch.at}Z",
+            f"'{node.name}' ({node.offer.id}) {how}, so it cannot change at {self.when}",
             "not a boundary",
             self.place,
             "run from the start: remove branch",
@@ -169,7 +170,7 @@ class _Proof:
         across = [what for what, span in spans.items() if self.at % span]
         if across:
             self._error(
-                f"{self.branch.at}Z is no boundary: {', '.join(across)} goes on across it",
+                f"{self.when} is no boundary: {', '.join(across)} goes on across it",
                 "not a boundary",
                 self.place,
                 self._nearest(common_step(spans.values())),
@@ -181,7 +182,7 @@ class _Proof:
         if not inside:
             return "all windows end together only at the end of the run: remove branch"
         nearest = min(inside, key=lambda t: abs(t - self.at))
-        return f"write at: {self.twin.period.start + np.timedelta64(nearest, 'us')}Z, the nearest boundary"
+        return f"write at: {format_instant(self.twin.period.start, nearest)}, the nearest boundary"
 
     def _error(self, what: str, code: str, where: str, fix: str) -> None:
         self.errors.append(e.ScheduleError(what, code=code, where=where, fix=fix))

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .errors import LdtError, ScheduleError
-from .interfaces import AnyPort, Component, DataSource, Flag, Simulator, format_duration
+from .interfaces import AnyPort, Component, DataSource, Flag, Simulator, format_duration, format_instant
 from .ipc import from_stream, to_stream
 from .resample import Part
 from .tables import Port, Recording, Table
@@ -253,7 +253,7 @@ def _cut(part: Part, port: Port, low: int, high: int, origin: np.datetime64, whe
             f"a sum of {where} over [{format_duration(start)}, {format_duration(end)}) would be cut",
             code="not a boundary",
             where=where,
-            fix=f"branch at {origin + np.timedelta64(end, 'us')}Z, where that window ends",
+            fix=f"branch at {format_instant(origin, end)}, where that window ends",
         )
     if start < low and port.time_column is not None:
         stamp = np.maximum(table[port.time_column], origin + np.timedelta64(low, "us"))

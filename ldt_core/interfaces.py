@@ -69,6 +69,13 @@ def format_duration(micros: int) -> str:
     return f"{micros}us"
 
 
+def format_instant(start: np.datetime64, micros: int = 0) -> str:
+    """``2026-03-02T05:00Z``: an instant (UTC), or so many microseconds after it, as short as it can be said."""
+    instant = start + np.timedelta64(int(micros), "us")
+    whole = instant == instant.astype("datetime64[m]")
+    return np.datetime_as_string(instant, unit="m" if whole else "auto") + "Z"
+
+
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """A parameter written as ``15min`` and held as int microseconds."""
 

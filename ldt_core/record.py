@@ -15,6 +15,8 @@ from . import __version__
 from .ensemble import Ensemble, timestamp
 from .errors import StoreError, TwinFileError
 from .identity import licence, lock, package_digest
+from .interfaces import format_instant
+from .resume import checkpoint_key
 from .tasks import short
 from .twin import Twin, load_twin
 
@@ -135,6 +137,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
             s: {
                 "title": twin.scenarios[s].title or s,
                 "description": twin.scenarios[s].description,
+                "branch": _branch(ensemble, s),
                 "stages": _stages(ensemble, s),
                 "flags": _flags(ensemble, s),
                 "notes": list(ensemble.plans[s].notes),
@@ -159,6 +162,19 @@ def _stages(ensemble: Ensemble, scenario: str) -> dict[str, list[str]]:
     """The store key of every stage by replicate."""
     stages = ensemble.plans[scenario].stages
     return {stage.name: [w.key for w in ensemble.works_of(scenario, stage)] for stage in stages}
+
+
+def _branch(ensemble: Ensemble, scenario: str) -> dict[str, Any] | None:
+    """Where a scenario leaves another, with the keys of the checkpoints that it goes on from."""
+    leaving = (ensemble.leavings or {}).get(scenario)
+    if leaving is None:
+        return None
+    stages = [s for s in ensemble.plans[scenario].stages if s.name in leaving.saved]
+    works = [w for stage in stages for w in ensemble.works_of(scenario, stage)]
+    left = [(w, ensemble.left_by(w)) for w in works]
+    keys = [checkpoint_key(o.key, leaving.at) for w, o in left if o is not None and o.key and o.key != w.key]
+    at = format_instant(ensemble.twin.period.start, leaving.at)
+    return {"of": leaving.of, "at": at, "checkpoints": keys}
 
 
 def _flags(ensemble: Ensemble, scenario: str) -> list[dict[str, Any]]:

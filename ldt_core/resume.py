@@ -18,6 +18,7 @@ import numpy as np
 
 from .checkpoint import LAYOUT, Checkpoint, Refused, common_step, pack, unpack, windows_before
 from .errors import LdtError, ScheduleError, StoreError
+from .interfaces import format_instant
 from .store import Entry, Store
 from .tables import Recording
 from .twin import CheckpointRules
@@ -186,7 +187,7 @@ class Checkpoints:
         """Raise ``ScheduleError`` (not a boundary) where windows went on across a wanted instant."""
         for at in sorted(self.wanted):
             raise ScheduleError(
-                f"a window of '{self.owner}' goes on across {start + np.timedelta64(at, 'us')}Z, at which"
+                f"a window of '{self.owner}' goes on across {format_instant(start, at)}, at which"
                 " another scenario leaves it: it ended steps early",
                 code="not a boundary",
                 where=self.owner,

@@ -12,14 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, SecretStr
 
 from .catalog import installed
 from .checkpoint import Checkpoint, Refused, spliced, unsaved_because, windows_before
 from .errors import DataError, PluginError, RunError, StoreError
 from .identity import core_digest, digest_package, lock_digest, package_digest
-from .interfaces import CONTRACT, AnyPort, Context, DataSource, File, Flag, Query, file_digest
+from .interfaces import CONTRACT, AnyPort, Context, DataSource, File, Flag, Query, file_digest, format_instant
 from .resume import Checkpoints, checkpoint_key, read_checkpoint
 from .runner import Member, Outcome, Setting, Wire, guarded, run_stage
 from .store import Store
@@ -228,7 +227,7 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
         store.put(task["key"], recordings, meta, owner=stage.name)
         checkpoints.clear()
     checkpoints.refuse_missed(twin.period.start)
-    at = None if resumed is None else str(twin.period.start + np.timedelta64(resumed, "us")) + "Z"
+    at = None if resumed is None else format_instant(twin.period.start, resumed)
     return {"key": task["key"]} | ({} if at is None else {"resumed": at})
 
 

@@ -87,7 +87,7 @@ def _order(scenarios: Mapping[str, Scenario], place: Place) -> tuple[list[str], 
             word = "extends" if set(loop[1:2]) <= set(scenarios[loop[0]].extends) else "branch"
             what = f"scenarios lead to each other in a circle: {' -> '.join(loop)}"
             where = place("scenarios", loop[0], word)
-            errors.append(_error("conflicting parents", what, where, f"remove one of these {word}"))
+            errors.append(_error("conflicting parents", what, where, "remove one of them"))
             broken.update(loop)
             graph |= {name: set() for name in loop}
 

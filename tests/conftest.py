@@ -79,3 +79,27 @@ def offer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     for package in made:
         sys.modules.pop(package, None)
     shutil.rmtree(site, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def basins(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Iterator[None]:
+    """The package ``ldt_basins``, installed from ``basins.py``."""
+    site = tmp_path_factory.mktemp("basins")
+    code = (HERE / "basins.py").read_text(encoding="utf-8")
+    kinds = {"rain": "source", "harm": "model", "luck": "model", "once": "model"}
+    kinds |= dict.fromkeys(("basin", "sieve-basin", "hasty-basin", "gate"), "simulator")
+    offers = [{"id": i, "kind": k, "title": i, "contract": 1} for i, k in kinds.items()]
+    install(site, "ldt-basins", "ldt_basins", code, offers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(site))
+        yield
+    sys.modules.pop("ldt_basins", None)
+
+
+@pytest.fixture
+def lab(basins: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The basins' twin, run in this process."""
+    monkeypatch.syspath_prepend(str(HERE))
+    from lab import Lab
+
+    return Lab(tmp_path, monkeypatch)

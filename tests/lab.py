@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import install
 
 from ldt_core import errors as e
 from ldt_core.catalog import installed
@@ -50,21 +45,6 @@ scenarios:
   base: {}
   leak: {branch: {of: base, at: 2026-01-01T06:00Z}, set: {basin.params.hole: 0.5}}
 """
-
-
-@pytest.fixture(scope="module")
-def basins(tmp_path_factory: pytest.TempPathFactory, own_cache: None) -> Iterator[None]:
-    site = tmp_path_factory.mktemp("basins")
-    code = (Path(__file__).parent / "basins.py").read_text(encoding="utf-8")
-    kinds = {"rain": "source", "harm": "model", "luck": "model", "once": "model"}
-    kinds |= dict.fromkeys(("basin", "sieve-basin", "hasty-basin", "gate"), "simulator")
-    offers = [{"id": i, "kind": k, "title": i, "contract": 1} for i, k in kinds.items()]
-    install(site, "ldt-basins", "ldt_basins", code, offers)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(site))
-        importlib.import_module("ldt_basins")
-        yield
-    sys.modules.pop("ldt_basins")
 
 
 class Here:
@@ -144,11 +124,6 @@ class Lab:
         with pytest.raises(e.LdtError) as caught:
             self.run(*names)
         return caught.value
-
-
-@pytest.fixture
-def lab(basins: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
-    return Lab(tmp_path, monkeypatch)
 
 
 def recording(ensemble: Ensemble, scenario: str, ref: str, replicate: int = 0) -> Recording:

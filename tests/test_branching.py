@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import HOUR, TWIN, Lab, basins, lab, recording, values  # noqa: F401 - fixtures
+from lab import HOUR, TWIN, Lab, recording, values
 
 from ldt_core import errors as e
+from ldt_core.checkpoint import spliced
+from ldt_core.resample import split_by_time
 from ldt_core.resume import checkpoint_key
+from ldt_core.tables import Port, Recording, Table, instant, number
 
 # -- the same until then -------------------------------------------------------------------------
 
@@ -206,3 +212,173 @@ def test_a_damaged_checkpoint_of_a_branch_is_made_anew(lab: Lab, how: str) -> No
     assert (type(error), error.code) == (e.StoreError, "entry damaged")
     again = lab.run()  # what is damaged was set aside
     assert again.works["leak", "basin+gate", 0].key == first.key
+
+
+# -- what cannot leave ---------------------------------------------------------------------------
+
+REFUSED = {
+    "no boundary": (
+        [("06:00Z", "07:00Z")],
+        "not a boundary",
+        "a window of 'gate' (2h) goes on across it",
+        "write at: 2026-01-01T06:00Z, the nearest boundary",
+        "twin.yaml:21:33",
+    ),
+    "not one of the record": (
+        [("  gate.gate: {}", "  gate.gate: {every: 4h}")],
+        "not a boundary",
+        "what is recorded of gate.gate (4h) goes on across it",
+        "write at: 2026-01-01T04:00Z, the nearest boundary",
+        "twin.yaml:21:33",
+    ),
+    "before the start": (
+        [("01T06:00Z", "01T00:00Z")],
+        "bad value",
+        "does not lie inside the run",
+        "after 2026-01-01T00:00Z and before 2026-01-01T12:00Z",
+        "twin.yaml:21:33",
+    ),
+    "at the end": (
+        [("01T06:00Z", "01T12:00Z")],
+        "bad value",
+        "does not lie inside",
+        "before",
+        "twin.yaml:21:33",
+    ),
+    "a parameter that is not live": (
+        [("basin.params.hole: 0.5", "basin.params.depth: 2")],
+        "not live",
+        "params.depth of 'basin' (basin) cannot change under way; what can: hole, label",
+        "run from the start: remove branch",
+        "twin.yaml:21:79",
+    ),
+    "a step": (
+        [("basin.params.hole: 0.5", "gate.step: 1h")],
+        "not live",
+        "step of 'gate' (gate) cannot change under way",
+        "run from the start: remove branch",
+        "twin.yaml:21:70",
+    ),
+    "a simulator without state": (
+        [("basin: {use: basin", "basin: {use: sieve-basin")],
+        "needs state",
+        "'basin' (sieve-basin) cannot go on from the middle of a run: it gives no state",
+        "run from the start: remove branch",
+        "twin.yaml:21:33",
+    ),
+    "what runs once": (
+        [
+            ("  harm: {use: harm}", "  harm: {use: harm}\n  once: {use: once}"),
+            ("basin.params.hole: 0.5", "once.params.area: 2"),
+            ("  - {from: rain.rain", "  - {from: once.places, to: basin.places}\n  - {from: rain.rain"),
+        ],
+        "not a boundary",
+        "'once' (once) runs once, over the whole run, so it cannot change at 2026-01-01T06:00Z",
+        "run from the start: remove branch",
+        "twin.yaml:23:33",
+    ),
+    "the seed": (
+        [("basin.params.hole: 0.5", "run.seed: 4")],
+        "bad value",
+        "draws as it does: run.seed cannot change",
+        "remove run.seed",
+        "twin.yaml:21:69",
+    ),
+    "itself": ([("of: base", "of: leak")], "conflicting parents", "in a circle", "remove", "twin.yaml:21:18"),
+    "nobody": (
+        [("of: base", "of: bass")],
+        "unresolved reference",
+        "bass",
+        "did you mean 'base'?",
+        "twin.yaml:21:23",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_leave_is_refused_with_its_place_and_remedy(lab: Lab, case: str) -> None:
+    changes, code, what, fix, where = REFUSED[case]
+    lab.edit(*changes)
+    error = lab.refused()
+    assert (error.code, error.where) == (code, where), str(error)
+    assert what in error.what
+    assert fix in error.fix
+    assert error.exit_code == 10
+    assert not lab.counts, "said before anything runs"
+
+
+def test_all_that_forbids_a_branch_is_said_at_once(lab: Lab) -> None:
+    lab.edit(("06:00Z", "07:00Z"), ("basin.params.hole: 0.5", "basin.params.depth: 2, gate.params.gain: 1"))
+    error = lab.refused()
+    assert isinstance(error, e.ErrorList)
+    assert [one.code for one in error.errors] == ["not live", "not live", "not a boundary"]
+
+
+def test_steps_that_end_early_may_miss_the_instant_and_the_results_before_stay(lab: Lab) -> None:
+    lab.edit(
+        ("basin: {use: basin", "basin: {use: hasty-basin"),
+        ("  - {from: gate.gate, to: basin.gate}\n", ""),
+        ("gate, step: 2h", "gate, step: 1h"),
+        ("run: {seed: 3, replicates: 2}", "run: {seed: 3}"),
+        ("06:00Z", "05:00Z"),
+    )
+    done = lab.plan("base")
+    error = lab.refused()
+    assert error.code == "not a boundary"
+    assert "a window of 'basin' goes on across 2026-01-01T05:00Z" in error.what
+    done = lab.plan()
+    assert done.works["base", "basin", 0].key in done.entries, "the scenario that is left is whole"
+    # Windows of 2500 s: after 25000 s they end at 6 h 56 min 40 s.
+    lab.edit(("05:00Z", "06:56:40Z"))
+    assert "no boundary" in lab.refused().what
+
+
+def test_a_component_that_refuses_the_other_parameters_is_told(lab: Lab) -> None:
+    lab.edit(("basin: {use: basin,", "basin: {params: {fussy: true}, use: basin,"))
+    error = lab.refused()
+    assert error.code == "state refused"
+    assert "basin refuses its state: this state was saved with another hole" in error.what
+    assert "remove branch" in error.fix
+
+
+# -- a source's rows on both sides ---------------------------------------------------------------
+
+START = np.datetime64("2026-01-01T00:00", "us")
+
+
+def hours(cell: str, values: dict[int, float], step: int | None = None) -> Recording:
+    port = Port({"time": instant(), "v": number("1", "x:v", cell=cell)})  # type: ignore[arg-type]
+    times = [START + np.timedelta64(h, "h") for h in values]
+    table = Table({"time": np.array(times, "datetime64[us]"), "v": list(values.values())})
+    return split_by_time(port, table, START, 12 * HOUR, step)
+
+
+def test_a_value_that_holds_across_the_instant_is_cut_there() -> None:
+    first, then = hours("point", {0: 1, 5: 2}), hours("point", {1: 10, 7: 20})
+    found = spliced(first, then, 6 * HOUR, START, "s.out")
+    assert (found.windows // HOUR).tolist() == [[0, 5], [5, 6], [6, 7], [7, 12]]
+    assert found.table["v"].tolist() == [1, 2, 10, 20]
+    assert ((found.table["time"] - START) / np.timedelta64(1, "h")).tolist() == [0, 5, 6, 7]
+
+
+def test_a_sum_is_not_cut() -> None:
+    first = hours("sum", {0: 1, 5: 2}, 2 * HOUR)
+    with pytest.raises(e.ScheduleError, match=r"over \[5h, 7h\)") as caught:
+        spliced(first, first, 6 * HOUR, START, "s.out")
+    assert caught.value.fix == "branch at 2026-01-01T07:00Z, where that window ends"
+
+
+@given(st.sets(st.integers(0, 11), min_size=1), st.sets(st.integers(0, 11), min_size=1), st.integers(1, 11))
+def test_splicing_keeps_every_value_on_its_own_side(one: set[int], other: set[int], at: int) -> None:
+    first = hours("point", {h: float(h) for h in sorted(one)})
+    then = hours("point", {h: 100.0 + h for h in sorted(other)})
+    found = spliced(first, then, at * HOUR, START, "s.out")
+    windows = (found.windows // HOUR).tolist()
+    assert all(a[1] <= b[0] for a, b in pairwise(windows))
+
+    def holds(recording: Recording, hour: int) -> list[float]:
+        spans = (recording.windows // HOUR).tolist()
+        return [float(recording.window(i)["v"][0]) for i, (a, b) in enumerate(spans) if a <= hour < b]
+
+    for hour in range(12):
+        assert holds(found, hour) == holds(first if hour < at else then, hour)

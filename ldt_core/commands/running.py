@@ -25,6 +25,7 @@ from ..results import judged_kpis
 from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare
 from .keeping import keep_budget, usage_line
 from .output import components_apart, print_json, shown
+from .states import branch_as_dict, describe_states, unsaved_stages
 
 
 def check(options: argparse.Namespace) -> int:
@@ -59,6 +60,8 @@ def plan_as_dict(ensemble: Ensemble) -> dict[str, Any]:
                     }
                     for stage in plan.stages
                 ],
+                "branch": branch_as_dict(ensemble, s),
+                "unsaved": unsaved_stages(plan),
                 "adapters": list(plan.notes),
                 "unproved": list(plan.unproved),
             }
@@ -86,6 +89,8 @@ def print_plan(ensemble: Ensemble) -> None:
             print(f"  {number}. {members}: {_states([w.state for w in ensemble.works_of(name, stage)])}")
         for component, seeds in _seeds(ensemble, name, list(plan.nodes)).items():
             print(f"  seeds of {component}: {', '.join(str(s) for s in seeds)}")
+        for note in describe_states(ensemble, name):
+            print(f"  {note}")
         if plan.notes and plan.notes != said:
             print("  on the way:")
             for note in plan.notes:
