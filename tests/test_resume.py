@@ -229,13 +229,12 @@ def test_a_checkpoint_of_other_circumstances_is_never_met(
 def test_a_state_that_the_component_refuses_is_refused_as_a_whole(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    struck(lab, monkeypatch)
-    import ldt_basins  # type: ignore[import-not-found]
+    gate = struck(lab, monkeypatch).plans["base"].nodes["gate"].component
 
     def refuse(self: Any, state: bytes) -> None:
         raise e.InputError("made by another version of the gate", code="state foreign")
 
-    monkeypatch.setattr(ldt_basins.Gate, "set_state", refuse)
+    monkeypatch.setattr(gate, "set_state", refuse)
     done = lab.run()
     assert "gate refuses its state: made by another version of the gate" in caplog.text
     assert "resumed" not in done.works["base", "basin+gate", 0].timing
@@ -245,10 +244,9 @@ def test_a_state_that_the_component_refuses_is_refused_as_a_whole(
 def test_a_state_that_cannot_be_saved_stops_no_run(
     lab: Lab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import ldt_basins
-
-    monkeypatch.setattr(ldt_basins.Gate, "get_state", lambda self: "text")
     lab.write(ALONE)
+    gate = lab.plan().plans["base"].nodes["gate"].component
+    monkeypatch.setattr(gate, "get_state", lambda self: "text")
     lab.run()
     assert "no checkpoint can be saved" in caplog.text
     assert caplog.text.count("no checkpoint can be saved") == 1
