@@ -108,6 +108,16 @@ def build_parser(
     compare.add_argument("--run", default=None, help="a run's folder (default: the last finished one)")
     compare.add_argument("--json", action="store_true", help="for machines, on standard output")
 
+    runs = add("runs", "the runs beside a twin: status, time, tasks computed, stored and failed")
+    _twin_argument(runs)
+    runs.add_argument("--json", action="store_true", help="for machines, on standard output")
+
+    log = add("log", "what a run's tasks did and said, by time, also while it goes on")
+    log.add_argument("run", nargs="?", default="last", help="a run's folder, a twin (its newest run) or last")
+    log.add_argument("task", nargs="?", default=None, help="only tasks with this text in their name")
+    log.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
+    log.add_argument("--json", action="store_true", help="one JSON object a line")
+
     store = add("store", "what is stored of a twin: ls, verify, gc")
     store.add_argument(
         "action", choices=["ls", "verify", "gc"], help="list, read everything again, or take out what may go"
@@ -301,6 +311,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .commands.keeping import store
 
         return store(options)
+    if options.command in ("runs", "log"):
+        from .commands import watching
+
+        return {"runs": watching.runs, "log": watching.log}[options.command](options)
     from .commands import running
 
     twin_commands = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from .collect import remember_runs
 from .engines.choice import LOCAL, Place
 from .ensemble import Ensemble, Watcher
 from .errors import ErrorList, LdtError, NotFound, StoreError, TwinFileError, nearest
+from .journal import driving, status_of
 from .record import describe_run, make_run_folder, read_record, refuse_unwritable, write_record
 from .results import judge
 from .store import Store
@@ -76,13 +77,14 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOC
 
     ``place`` says where its tasks are run; by default in ``workers`` processes on this machine.
     """
-    with ensemble.store.lease(f"a run of {ensemble.twin.path.name}"):
+    with ensemble.store.lease(f"a run of {ensemble.twin.path.name}"), ExitStack() as stack:
         ensemble.settle()
         if any(work.state != "stored" for work in ensemble.works.values()):
             for root in (ensemble.store.root, ensemble.cache):
                 refuse_unwritable(root)
         folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
         remember_runs(ensemble.store, folder.parent)
+        stack.enter_context(driving(folder))
         meter = RunMeter()
 
         def usage() -> dict[str, Any]:
@@ -172,8 +174,10 @@ def open_run(folder: Path) -> OpenRun:
     """A finished run with its results, from the twin file as it was and the keys in its record."""
     record = read_record(folder)
     if record["status"] != "finished":
-        said = {"running": "is still running, or was killed"}.get(record["status"], f"is {record['status']}")
-        raise NotFound(f"the run {folder.name} {said}", code="no run", fix="run again; what was done is kept")
+        said = status_of(folder, record).replace("running", "still running")
+        raise NotFound(
+            f"the run {folder.name} is {said}", code="no run", fix="run again; what was done is kept"
+        )
     home = home_of(folder, record)
     twin = load_twin(folder / "twin.yaml", folder=home)
     store, cache = store_of(home)

@@ -155,6 +155,7 @@ ORDER = [
     "needs",
     "ensemble",
     "record",
+    "journal",
     "results",
     "run_view",
     "views",

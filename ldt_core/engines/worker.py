@@ -42,6 +42,7 @@ def serve() -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # what a component starts must not read our tasks
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in order, and not lost by a kill
     faulthandler.enable()  # the last words of one that falls
     _log_in_utc()
     folder, environment = Path.cwd(), dict(os.environ)
