@@ -9,7 +9,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -207,7 +208,6 @@ def write_file(folder: Path, name: str, content: bytes) -> dict[str, Any]:
 
 
 def _sealed(path: Path) -> dict[str, Any]:
-    sync(path)
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest}
@@ -223,6 +223,12 @@ def safe_name(name: str, dots: str = "") -> str:
         return name
     likeness = re.sub(r"[^a-z0-9_\-]", "_", name.lower())[:40]
     return f"{likeness}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def sync_all(paths: Collection[Path]) -> None:
+    """To the disk, all at once: what a journalling file system commits together it commits but once."""
+    with ThreadPoolExecutor(min(len(paths), 16)) as pool:
+        list(pool.map(sync, paths))
 
 
 def sync(path: Path) -> None:

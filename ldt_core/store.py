@@ -41,6 +41,7 @@ from ._entry import (
     seal,
     store_error,
     sync,
+    sync_all,
     unseal,
     write_file,
     write_grid,
@@ -155,9 +156,7 @@ class Store:
                 "meta": _plain(meta, "meta"),
             }
             (temp / "meta.json").write_bytes(seal(record))
-            sync(temp / "meta.json")
-            sync(temp)
-            self._make(target.parent)
+            sync_all([*temp.iterdir(), temp, *self._make(target.parent)])
             for chance in (True, True, False):
                 try:
                     os.rename(temp, target)  # noqa: PTH104 - atomic, refused where an entry is
@@ -258,19 +257,21 @@ class Store:
             raise store_error(exc, self.root) from exc
         return goal
 
-    def _make(self, folder: Path) -> None:
-        """Create a folder so that it survives a power cut."""
-        if not folder.is_dir():
-            self._make(folder.parent)
-            folder.mkdir(exist_ok=True)
-            sync(folder.parent)
+    def _make(self, folder: Path) -> list[Path]:
+        """Create a folder; those that must be synced, so that it survives a power cut."""
+        if folder.is_dir():
+            return []
+        above = self._make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        return [*above, folder.parent]
 
     @contextmanager
     def _writing(self) -> Iterator[Path]:
         """A temporary folder on the store's own file system, gone afterwards whatever happens."""
         temp = self.root / "tmp" / make_mark()
         try:
-            self._make(temp.parent)
+            for above in self._make(temp.parent):
+                sync(above)
             if not self._swept:
                 self._swept = True
                 self.sweep()

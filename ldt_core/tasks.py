@@ -19,12 +19,13 @@ from .checkpoint import Checkpoint, Refused, spliced, unsaved_because, windows_b
 from .errors import DataError, PluginError, RunError, StoreError
 from .identity import core_digest, digest_package, lock_digest, package_digest
 from .interfaces import CONTRACT, AnyPort, Context, DataSource, File, Flag, Query, file_digest, format_instant
+from .planning import Planner
 from .resume import Checkpoints, checkpoint_key, read_checkpoint
 from .runner import Member, Outcome, Setting, Wire, guarded, run_stage
 from .store import Store
 from .tables import Recording, port_as_dict
 from .twin import Twin, load_twin
-from .wiring import Node, Plan, Stage, canonical, prove
+from .wiring import Node, Plan, Stage, canonical
 
 
 @lru_cache(maxsize=4096)
@@ -162,10 +163,17 @@ def _has_file(value: Any) -> bool:
 # -- in the worker --------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=2)
+def _loaded(path: str, folder: str, cache: str) -> tuple[Twin, Planner]:
+    """A run's copy of its twin file, which never changes, and what was proved of it so far."""
+    return load_twin(Path(path), folder=Path(folder)), Planner(installed(), Path(cache))
+
+
 @lru_cache(maxsize=8)
 def _planned(path: str, folder: str, scenario: str, cache: str) -> tuple[Twin, Plan]:
-    twin = load_twin(Path(path), folder=Path(folder)).for_scenario(scenario)
-    return twin, prove(twin, installed(), Path(cache))
+    twin, planner = _loaded(path, folder, cache)
+    variant = twin.for_scenario(scenario)
+    return variant, planner.plan(variant)
 
 
 def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[str, Any]:

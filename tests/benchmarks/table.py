@@ -1,7 +1,7 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sumo. The machine matters, the ratios less so; nothing here is asserted.
+second_run, store, rerun, engines, sumo. The machine matters, the ratios less so; nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "second_run": HERE / "bench_second_run.py",
     "store": HERE / "bench_store.py",
     "rerun": HERE / "bench_rerun.py",
+    "engines": HERE / "bench_engines.py",
     "sumo": HERE / "bench_sumo.py",
 }
 
