@@ -14,6 +14,7 @@ from .faults import absent, broken, guarded, placed, raise_told, span
 from .interfaces import AnyPort, Component, Simulator, Step, Window
 from .resample import History, Part
 from .tables import Checker, Seen, Table, check
+from .windows import Unit
 from .wires import Read, Wire
 
 
@@ -42,32 +43,26 @@ class Setting:
     cache: Path
 
 
-class Actor:
+class Actor(Unit):
     """A member at work.
 
     ``time`` is the instant that it has reached, ``histories`` the buffers of the links that leave it
-    by port, ``parts`` the windows recorded so far by port. ``now`` and ``lag`` are the actors that it
-    waits for, ``within`` those of its own block.
+    by port, ``parts`` the windows recorded so far by port.
     """
 
     def __init__(
         self, member: Member, component: Component, wires: list[Wire], cancelled: Callable[[], bool]
     ) -> None:
+        super().__init__(member.name, member.step or 0)
         self.member = member
-        self.name = member.name
         self.component = component
         self.context = component.context
         self.cancelled = cancelled
-        self.time = 0
-        self.step = member.step or 0
         self.start_wires = [w for w in wires if member.inputs[w.input].at == "start"]
         self.wires = [w for w in wires if member.inputs[w.input].at == "step"]
         self.start_inputs: dict[str, Any] = {}
         self.start_outputs: dict[str, Table] = {}
         self.readers: list[tuple[str, Read]] = []
-        self.now: list[Actor] = []
-        self.lag: list[Actor] = []
-        self.within: tuple[list[Actor], list[Actor]] = [], []
         self.histories: dict[str, list[History]] = {}
         self.forget: list[Callable[[int], None]] = []
         self.parts: dict[str, list[Part]] = {}

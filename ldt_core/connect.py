@@ -33,9 +33,6 @@ def _join(group: Group) -> None:
     links = [(w.source, w.target, w.when) for a in clocked.values() for w in a.wires]
     for names in find_blocks(clocked, links):
         members = [clocked[n] for n in names]
-        for member in members:  # inside, a window waits for those alone whose values of this pass it reads
-            inside = [[o for o in others if o.name in names] for others in (member.now, member.lag)]
-            member.within = inside[0], inside[1]
         readers = [
             group.implicit[n] for n in sorted(group.implicit) if group.implicit[n].wire.target in names
         ]

@@ -27,11 +27,13 @@ STAGE_CODE = (
     "ipc",
     "isolation",
     "iterate",
+    "loops",
     "resample",
     "runner",
     "start",
     "tables",
     "units",
+    "windows",
     "wires",
 )
 

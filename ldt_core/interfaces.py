@@ -265,8 +265,8 @@ class Context:
     def rng_state(self, state: Any) -> None:
         if state is not None:
             self.rng.bit_generator.state = state
-        else:
-            self._rng = None
+        elif self._rng is not None:  # the component may hold the generator itself
+            self._rng.bit_generator.state = np.random.default_rng(self.seed).bit_generator.state
 
     def rng_for(self, ids: Iterable[str], label: str = "") -> NDArray[np.float64]:
         """One uniform draw in [0, 1) per id, the same whatever other ids there are."""

@@ -9,16 +9,18 @@ values of the pass, ``iterate`` links those of the pass before. The window count
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .actor import Actor
 from .errors import RunError
+from .loops import find_loops
 from .resample import History, Part, align, stack
 from .tables import Port, Table
+from .windows import Joint
 from .wires import LagReader, Wire
 
 
@@ -133,82 +135,55 @@ class _Saved:
     lengths: list[tuple[list[Part], int]]
 
 
-@dataclass
-class Block:
+class Block(Joint):
     """Members that advance as one. ``step`` is that of the slowest, which the others divide.
 
     ``counts`` says how many windows it ran in how many passes, and the most that one window took.
     """
 
-    members: Sequence[Actor]
-    readers: Sequence[IterateReader]
-    lagged: Sequence[LagReader]
-    counts: dict[str, int] = field(default_factory=lambda: {"windows": 0, "passes": 0, "most": 0})
-    step: int = field(init=False)
+    def __init__(
+        self, members: Sequence[Actor], readers: Sequence[IterateReader], lagged: Sequence[LagReader]
+    ) -> None:
+        super().__init__(members)
+        self.actors, self.readers, self.lagged = members, readers, lagged
+        self.counts = {"windows": 0, "passes": 0, "most": 0}
+        self._limit = max(r.wire.passes for r in readers)
 
-    def __post_init__(self) -> None:
-        self.step = max(m.step for m in self.members)
-        self._names = {m.name for m in self.members}
-        self._limit = max(r.wire.passes for r in self.readers)
-
-    @property
-    def name(self) -> str:
-        return "+".join(m.name for m in self.members)
-
-    @property
-    def time(self) -> int:
-        return self.members[0].time
-
-    def ready(self, until: int, end: int) -> bool:
-        """Whether every member has what it needs from outside for all its windows up to ``until``."""
-        for member in self.members:
-            last = until - 1 - (until - 1 - member.time) % member.step  # the start of its last window
-            for other in member.now:
-                if other.name not in self._names and other.time < until:
-                    return False
-            for other in member.lag:
-                waits = other.time < end and min(other.time + other.step, end) <= last
-                if other.name not in self._names and waits:
-                    return False
-        return True
-
-    def advance(self, start: int, until: int, run: Callable[[int, bool], None]) -> None:
-        """Repeat the window until it settles. Raises ``RunError`` (not converged).
-
-        ``run`` brings all members to an instant, and is told whether it does so again.
-        """
-        saved = {m.name: self._save(m) for m in self.members}
+    def advance(self, start: int, until: int) -> int:
+        """Repeat the window until it settles. Raises ``RunError`` (not converged)."""
+        saved = {m.name: self._save(m) for m in self.actors}
         lagged = [(r, r.snapshot()) for r in self.lagged]
-        forget = {m.name: m.forget for m in self.members}
-        for member in self.members:
+        forget = {m.name: m.forget for m in self.actors}
+        for member in self.actors:
             member.forget = []
         for reader in self.readers:
             reader.begin(start)
         try:
             for count in range(1, self._limit + 1):
                 if count > 1:
-                    for member in self.members:
+                    for member in self.actors:
                         self._roll_back(member, saved[member.name])
                     for lag, state in lagged:
                         lag.roll_back(state)
-                run(until, count > 1)
+                self.run_once(until)
                 residuals = [(r.turn(start), r) for r in self.readers]
                 if all(residual <= r.wire.tolerance for residual, r in residuals):
                     break
             else:
                 raise _not_converged(residuals, start, until, self._limit)
         finally:
-            for member in self.members:
+            for member in self.actors:
                 member.forget = forget[member.name]
         for residual, reader in residuals:
             reader.worst = max(reader.worst, residual)
-        for member in self.members:
+        for member in self.actors:
             for drop in member.forget:
                 drop(until)
         counts = self.counts
         counts["windows"] += 1
         counts["passes"] += count
         counts["most"] = max(counts["most"], count)
+        return until
 
     def _save(self, member: Actor) -> _Saved:
         lists = [h.parts for found in member.histories.values() for h in found] + list(member.parts.values())
@@ -254,17 +229,10 @@ def find_blocks(names: Iterable[str], links: Iterable[tuple[str, str, str]]) -> 
 
     ``links`` holds (source, target, when) of the links that carry rows window after window.
     """
-    every = sorted(names)
+    every = set(names)
     joined = [
         (s, t, when) for s, t, when in links if when in ("now", "iterate") and s in every and t in every
     ]
-    reach: Mapping[str, set[str]] = {n: set() for n in every}
-    for source, target, _ in joined:
-        reach[source].add(target)
-    for middle in every:
-        for name in every:
-            if middle in reach[name]:
-                reach[name].update(reach[middle])
-    found = {tuple(o for o in every if o == n or (o in reach[n] and n in reach[o])) for n in every}
     inside = [(s, t) for s, t, when in joined if when == "iterate"]
-    return sorted(b for b in found if any(s in b and t in b and (s != t or s in reach[s]) for s, t in inside))
+    loops = find_loops(every, [(s, t) for s, t, _ in joined])
+    return sorted(b for b in loops if any(s in b and t in b for s, t in inside))

@@ -12,7 +12,9 @@ from . import errors as e
 from .interfaces import DataSource, Simulator, format_duration
 from .iterate import find_blocks
 from .linking import Node, refuse_reductions
+from .loops import find_loops
 from .twin import Twin
+from .windows import Joint, Unit, run_windows, stall
 from .wires import Wire
 
 Group = tuple[str, ...]
@@ -20,22 +22,7 @@ Group = tuple[str, ...]
 
 def find_groups(nodes: Mapping[str, Node], wires: Iterable[Wire]) -> list[Group]:
     """The strongly connected components of the link graph, lag links included, sources first."""
-    reach: dict[str, set[str]] = {n: set() for n in nodes}
-    for wire in wires:
-        reach[wire.source].add(wire.target)
-    for middle in nodes:
-        for name in nodes:
-            if middle in reach[name]:
-                reach[name] |= reach[middle]
-    owner = {
-        name: tuple(sorted({name} | {o for o in nodes if o in reach[name] and name in reach[o]}))
-        for name in nodes
-    }
-    sorter: TopologicalSorter[Group] = TopologicalSorter({g: set() for g in sorted(set(owner.values()))})
-    for wire in wires:
-        if owner[wire.source] != owner[wire.target]:
-            sorter.add(owner[wire.target], owner[wire.source])
-    return list(sorter.static_order())
+    return find_loops(nodes, ((w.source, w.target) for w in wires))
 
 
 def refuse_cycles(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group) -> None:
@@ -201,62 +188,49 @@ def check_steps(nodes: Mapping[str, Node], wire: Wire) -> str | None:
     )
 
 
-def dry_run(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group, duration: int) -> None:
+FOLLOWED = 400_000
+"""Windows that a dry run goes through at most: half a second."""
+
+
+def dry_run(nodes: Mapping[str, Node], wires: Sequence[Wire], group: Group, duration: int) -> str | None:
     """Raise ``ScheduleError`` (stall): an acyclic wiring can still come to a stop.
 
     All clocks meet after the least common multiple of the steps, and what follows repeats what was; so one
-    period is tried, and the cut one at the end. Steps that end early are not foreseen.
+    period is tried, and the cut one at the end. Where that is very long, what was not followed is
+    returned in words. Steps that end early are not foreseen.
     """
     steps = {n: s for n in group if (s := nodes[n].step) is not None}
     inside = [w for w in wires if w.source in steps and w.target in steps and _in_windows(nodes, w)]
     period = lcm(*steps.values()) if steps else duration
+    bound = FOLLOWED * min(steps.values(), default=1) // max(1, len(steps))
     for end in {min(period, duration), duration % period or min(period, duration)}:
-        _run_dry(steps, inside, end)
+        _run_dry(steps, inside, end, min(end, bound))
+    if bound >= min(period, duration):
+        return None
+    return (
+        f"whether the schedule of {', '.join(group)} comes to a stall after {format_duration(bound)}: their steps "
+        f"meet again after {format_duration(period)} only"
+    )
 
 
-def _run_dry(steps: Mapping[str, int], wires: Sequence[Wire], end: int) -> None:
-    """The runner's rules on integers. A member whose window cannot run is looked at again when one moved that
-    it waits for."""
-    blocks = find_blocks(steps, [(w.source, w.target, w.when) for w in wires])
-    mover = {n: n for n in steps} | {n: b[0] for b in blocks for n in b}
-    long = dict(steps) | {b[0]: max(steps[n] for n in b) for b in blocks}
-    clock = dict.fromkeys(mover.values(), 0)
-    now: dict[str, set[str]] = {m: set() for m in clock}
-    lag: dict[str, set[tuple[str, int]]] = {m: set() for m in clock}
-    readers: dict[str, set[str]] = {m: set() for m in clock}
-    for w in wires:
-        source, target = mover[w.source], mover[w.target]
-        if source == target:
-            continue
-        readers[source].add(target)
-        if w.when == "now":
-            now[target].add(source)
-        else:
-            lag[target].add((w.source, steps[w.target]))
-    waiting = dict.fromkeys(clock)
-    while waiting:
-        name = next(iter(waiting))
-        del waiting[name]
-        start, size, sources, behind = clock[name], long[name], now[name], lag[name]
-        begun = start
-        while start < end:
-            until = min(start + size, end)
-            if any(clock[s] < until for s in sources) or any(
-                (ahead := clock[mover[s]]) < end
-                and min(ahead + steps[s], end) <= until - 1 - (until - 1 - start) % own
-                for s, own in behind
-            ):
-                break
-            clock[name] = start = until
-        if start > begun:
-            waiting |= dict.fromkeys(readers[name])
-    if any(at < end for at in clock.values()):
-        where = ", ".join(
-            f"{n} at {clock[mover[n]] / 1e6:g} s" for n in sorted(steps) if clock[mover[n]] < end
-        )
-        raise e.ScheduleError(
-            f"the schedule comes to a stall: {where}",
-            code="stall",
-            where=wires[0].place,
-            fix="choose steps that divide one another, or make another link of the loop when: lag",
-        )
+def _run_dry(steps: Mapping[str, int], wires: Sequence[Wire], end: int, stop: int) -> None:
+    """The clock itself, with members that only count, through all windows that start before ``stop``."""
+    counters = {n: Unit(n, s) for n, s in steps.items()}
+    for wire in wires:
+        waits = {"now": counters[wire.target].now, "lag": counters[wire.target].lag}
+        if wire.when in waits:
+            waits[wire.when].append(counters[wire.source])
+    units = dict(counters)
+    for names in find_blocks(steps, [(w.source, w.target, w.when) for w in wires]):
+        units |= dict.fromkeys(names, Joint([counters[n] for n in names]))
+    try:
+        # A window before the stop may need sources beyond it: at most one window further for each member.
+        movers, longest = list(dict.fromkeys(units.values())), max(steps.values())
+        for further in range(len(steps) + 1):
+            run_windows(movers, min(end, stop + further * longest), end)
+            if all(unit.time >= stop for unit in movers):
+                return
+        raise stall(movers, end)
+    except e.ScheduleError as exc:
+        exc.where = wires[0].place
+        raise

@@ -150,7 +150,8 @@ def _schedule(proof: _Proof) -> list[Group]:
     e.raise_all(proof.errors)
     for group in groups:
         if len(group) > 1:
-            proof.collect(dry_run, nodes, wires, group, proof.twin.duration)
+            unproved = proof.collect(dry_run, nodes, wires, group, proof.twin.duration)
+            proof.unproved += [unproved] if unproved else []
     e.raise_all(proof.errors)
     return groups
 

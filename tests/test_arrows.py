@@ -131,6 +131,8 @@ ORDER = [
     "wires",
     "checkpoint",
     "faults",
+    "loops",
+    "windows",
     "actor",
     "iterate",
     "group",
