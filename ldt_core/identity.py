@@ -30,6 +30,7 @@ STAGE_CODE = (
     "loops",
     "resample",
     "runner",
+    "service",
     "start",
     "tables",
     "units",

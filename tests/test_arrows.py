@@ -153,6 +153,7 @@ ORDER = [
     "tasks",
     "branching",
     "engines",
+    "service",
     "child",
     "needs",
     "ensemble",

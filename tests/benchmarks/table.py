@@ -1,7 +1,8 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, engines, sumo. The machine matters, the ratios less so; nothing here is asserted.
+second_run, store, rerun, engines, isolated, sumo. The machine matters, the ratios less so; nothing here is
+asserted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ BENCHMARKS = {
     "store": HERE / "bench_store.py",
     "rerun": HERE / "bench_rerun.py",
     "engines": HERE / "bench_engines.py",
+    "isolated": HERE / "bench_isolated.py",
     "sumo": HERE / "bench_sumo.py",
 }
 
