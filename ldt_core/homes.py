@@ -45,7 +45,12 @@ def home_of(twin: Twin, catalog: Catalog, cache: Path, name: str) -> Home:
     others = [_wanted(twin, catalog, root, n, c) for n, c in twin.components.items()]
     asked = list(dict.fromkeys([wanted[0], *(w[0] for w in others if w is not None)]))
     try:
-        environment = solve(asked, root)[0]
+        try:
+            environment = solve(asked, root)[0]
+        except PluginError as exc:
+            if exc.where == wanted[0] or len(asked) == 1:
+                raise
+            environment = solve(asked[:1], root)[0]  # another one's fault is told at its own place
     except PluginError as exc:
         exc.where = twin.place("components", name, "use")
         if wanted[1] != _ABSENT or entry.package or exc.code != "environments cannot resolve":

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
+import platform
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
+_SYSTEM = re.compile(r"""(?:sys_platform|platform_system|os_name)\s*==\s*["'](\w+)["']""")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # The modules of the core that can change a number; the others only prove, place, show or store it.
 STAGE_CODE = (
@@ -71,6 +75,16 @@ def core_digest(*names: str) -> str:
     return h.hexdigest()
 
 
+def _for_another_system(requirement: str) -> bool:
+    """Such as ``tzdata; sys_platform == 'win32'``: what may be here for somebody else's sake is no need of ours."""
+    named = _SYSTEM.findall(requirement)
+    return (
+        bool(named)
+        and " or " not in requirement
+        and not {*named} & {sys.platform, platform.system(), os.name}
+    )
+
+
 @cache
 def lock(distribution: str, site: str = "") -> tuple[tuple[str, str], ...]:
     """(name, version) of every distribution that this one needs, itself included; as ``site`` has them, or we.
@@ -87,7 +101,7 @@ def lock(distribution: str, site: str = "") -> tuple[tuple[str, str], ...]:
         if meta is None:
             continue
         found[name] = meta.version
-        needs = [r for r in meta.requires or () if "extra ==" not in r]
+        needs = [r for r in meta.requires or () if "extra ==" not in r and not _for_another_system(r)]
         waiting.extend(m.group() for r in needs if (m := _NAME.match(r)))
     return tuple(sorted(found.items()))
 

@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 TOOLS = runpy.run_path(str(ROOT / "tests" / "editable.py"))
+APART = runpy.run_path(str(ROOT / "tests" / "apart.py"))
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"])
 EXAMPLES = [p for p in PAGES if "examples" in p.relative_to(ROOT).parts]
 PAGES = [p for p in PAGES if p not in EXAMPLES]
@@ -66,7 +67,7 @@ def follow(text: str, name: str, folder: Path) -> int:
     site = folder.parent / f"{folder.name}-site"
     site.mkdir()
     TOOLS["write_pip"](site)
-    env = TOOLS["environment"](site, site / "cache")
+    env = TOOLS["environment"](site, site / "cache") | wheels_of_what_is_here(folder.parent)
     done, last = 0, ""
     for block in read_blocks(text):
         place = f"{name}:{block.line}"
@@ -100,6 +101,13 @@ def follow(text: str, name: str, folder: Path) -> int:
             assert ran.returncode == int(block.said.get("exit", 0)), f"{place}\n{last}"
             done += 1
     return done
+
+
+def wheels_of_what_is_here(folder: Path) -> dict[str, str]:
+    """Variables by which uv finds what the core needs, as it is installed here, and nothing else."""
+    links = folder / "links"
+    APART["put_stand_ins"](links)
+    return dict(APART["only_links"](links))
 
 
 def check_output(shown: str, output: str, place: str) -> None:
