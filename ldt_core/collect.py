@@ -20,6 +20,7 @@ from typing import Any
 
 from ._lease import leases, locked, make_mark
 from .errors import ParamError, StoreError
+from .resume import checkpoint_key, slot_keys
 from .store import Entry, Store
 from .twin_values import parse_size
 
@@ -95,8 +96,7 @@ class Holders:
             if status == "finished":
                 yield folder, keys
             elif created > last.get(file, ""):
-                tasks = (t.read_text(errors="replace") for t in (folder / "tasks").glob("*.json"))
-                yield folder, keys.union(*(_CITED.findall(t) for t in tasks))
+                yield folder, keys.union(*(_unfinished(t) for t in (folder / "tasks").glob("*.json")))
 
     def _record(self, folder: Path) -> tuple[dict[str, Any], set[str]]:
         """A run's record and every key that it names, wherever that stands in it."""
@@ -116,6 +116,16 @@ class Holders:
                 fix="collect as somebody who may read all runs that use the store",
             ) from exc
         return known[1], known[2]
+
+
+def _unfinished(task: Path) -> set[str]:
+    """What a task names, and the checkpoints that it can go on from."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        text = task.read_text(encoding="utf-8")
+        said = json.loads(text)
+        own = [*slot_keys(said["key"]), *(checkpoint_key(said["key"], at) for at in said["checkpoints"])]
+        return {*_CITED.findall(text), *own}
+    return set()
 
 
 # -- collecting -------------------------------------------------------------------------------

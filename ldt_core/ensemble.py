@@ -343,6 +343,8 @@ class Ensemble:
         for work in works:
             inputs = self.inputs_of(work)
             assert inputs is not None
+            for key in slot_keys(work.key):  # its worker saves there, and goes on from there after a kill
+                self.store.hold(key)
             name = f"{short(work.key)}-{work.scenario}-{work.stage.name}-{work.replicate}"[:120]
             path = folder / "tasks" / f"{name}.json"
             task = {

@@ -83,8 +83,7 @@ class Store:
             raise ValueError(f"'{key}' is no key")
         folder = f"{self._entries}{key[:2]}{os.sep}{key}"
         try:
-            if self._lease is not None:
-                self._lease.hold(key)
+            self.hold(key)
             with open(f"{folder}{os.sep}meta.json", "rb", buffering=0) as stream:  # noqa: PTH123 - speed
                 raw = stream.readall()
                 if time.time() - os.fstat(stream.fileno()).st_mtime > _HOUR:
@@ -119,6 +118,11 @@ class Store:
             lease, self._lease = self._lease, None
             if lease is not None:
                 lease.close()
+
+    def hold(self, key: str) -> None:
+        """Under a lease: nobody collects the key, which somebody who works for us may store or read."""
+        if self._lease is not None:
+            self._lease.hold(key)
 
     def put(
         self,

@@ -25,6 +25,7 @@ from ldt_core._lease import leases, locked
 from ldt_core.cli import main
 from ldt_core.collect import Holders, budget_of, collect, read_size, remember_runs, show_size
 from ldt_core.errors import ParamError, StoreError
+from ldt_core.resume import checkpoint_key, slot_keys
 from ldt_core.store import Entry, Store
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -205,16 +206,22 @@ def test_a_run_without_an_end_holds_until_a_later_one_of_its_twin_has_finished(t
     store, runs = Store(tmp_path / "store"), tmp_path / "runs"
     for name in "abcd":
         put(store, name, DAY)
+    saved = [*slot_keys(key("c")), checkpoint_key(key("c"), 60)]
+    for one in saved:
+        store.put(one, {}, {}, owner="c", files={"f": b"x"})
     make_run(runs, "r1", ["a"], "failed")
     killed = make_run(runs, "r2", ["b"], "running")
     (killed / "tasks").mkdir()
-    (killed / "tasks" / "t.json").write_text(json.dumps({"key": key("c")}))
+    (killed / "tasks" / "t.json").write_text(json.dumps({"key": key("c"), "checkpoints": [60]}))
+    (killed / "tasks" / "torn.json").write_text("{")
     make_run(runs, "r3", ["d"], file="other.yaml")
     collect(store, budget=0, runs=[runs])
     assert names(store, "abcd") == ["a", "b", "c", "d"]
+    assert all(store.find(one) for one in saved)
     make_run(runs, "r4", [])
     collect(store, budget=0, runs=[runs])
     assert names(store, "abcd") == ["d"]
+    assert not any(store.find(one) for one in saved)
 
 
 def test_what_is_no_run_holds_nothing(tmp_path: Path) -> None:
