@@ -66,6 +66,7 @@ def build_parser(
         "-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)"
     )
     run.add_argument("--all", action="store_true", help="all scenarios (the default)")
+    run.add_argument("--locked", action="store_true", help="refuse to run where twin.lock is not fulfilled")
     run.add_argument("--dry-run", action="store_true", help="tell what would be computed, and stop")
     run.add_argument(
         "--engine",
@@ -117,6 +118,12 @@ def build_parser(
     log.add_argument("task", nargs="?", default=None, help="only tasks with this text in their name")
     log.add_argument("-f", "--follow", action="store_true", help="go on until the run ends")
     log.add_argument("--json", action="store_true", help="one JSON object a line")
+    lock = add("lock", "pin what a twin runs with, in twin.lock: versions, hashes, no addresses")
+    _twin_argument(lock)
+    lock.add_argument(
+        "--check", action="store_true", help="only tell whether this environment is the locked one"
+    )
+    lock.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     store = add("store", "what is stored of a twin: ls, verify, gc")
     store.add_argument(
@@ -315,6 +322,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .commands import watching
 
         return {"runs": watching.runs, "log": watching.log}[options.command](options)
+    if options.command == "lock":
+        from .commands.repeating import lock
+
+        return lock(options)
     from .commands import running
 
     twin_commands = {

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from .ensemble import Ensemble, timestamp
 from .errors import StoreError, TwinFileError
 from .identity import licence, lock, package_digest
 from .interfaces import format_instant
+from .locking import NAME, describe_environment, distributions_of
 from .resume import checkpoint_key
-from .tasks import short
+from .tasks import content_digest, files_of, named, short
 from .twin import Twin, load_twin
 
 RECORD = 1
@@ -38,6 +40,8 @@ def make_run_folder(twin: Twin, scenarios: Sequence[str], runs: Path) -> Path:
                 continue
             copy = folder / "twin.yaml"
             copy.write_bytes(data)
+            with suppress(FileNotFoundError):
+                (folder / NAME).write_bytes((twin.path.parent / NAME).read_bytes())
             break
         else:
             raise StoreError("a thousand runs in one second", code="not writable", where=str(runs))
@@ -120,6 +124,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
         "seed": twin.run.seed,
         "replicates": ensemble.replicates,
         "baseline": ensemble.scenarios[0],
+        "environment": describe_environment(distributions_of(twin, ensemble.catalog)),
         "components": {
             name: {
                 "use": node.offer.id,
@@ -130,6 +135,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
                 "code": package_digest(node.offer.package, node.offer.folder),
                 "lock": dict(lock(node.offer.distribution, node.offer.site)),
                 "home": node.home.why or "this environment",
+                "files": _files(ensemble, name),
             }
             for name, node in sorted(nodes.items())
         },
@@ -144,6 +150,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
             }
             for s in ensemble.scenarios
         },
+        "results": {key: entry.digests for key, entry in sorted(ensemble.entries.items())},
         "not_reproducible": sorted(ensemble.unversioned),
         "tasks": [
             {
@@ -156,6 +163,18 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
             for w in ensemble.works.values()
         ],
     }
+
+
+def _files(ensemble: Ensemble, name: str) -> dict[str, str]:
+    """Digest of every file that the component reads in some scenario, by its name in the twin file."""
+    found: dict[str, str] = {}
+    for plan in ensemble.plans.values():
+        for file in files_of(plan.nodes[name].params):
+            with suppress(OSError):
+                paths = file.files()
+                digests = [content_digest(path) for path in paths]
+                found |= {named(file, path): d for path, d in zip(paths, digests, strict=True)}
+    return found
 
 
 def _stages(ensemble: Ensemble, scenario: str) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -143,21 +143,31 @@ def _plain(value: Any) -> Any:
 def source_version(twin: Twin, node: Node) -> str | None:
     """What stands for a source's data in a key: what it says, else that its files do, else None."""
     if node.component.version is DataSource.version:  # type: ignore[attr-defined]
-        return "files" if _has_file(node.params) else None
+        return "files" if any(files_of(node.params)) else None
     context = Context(start=twin.period.start, crs=twin.crs, bbox=twin.bbox)
     query = Query(outputs=tuple(node.outputs), bbox=twin.bbox)
     said = guarded(node.name, "version", lambda: node.component(node.params, context).version(query))  # type: ignore[attr-defined]
     return None if said is None else f"version {said}"
 
 
-def _has_file(value: Any) -> bool:
-    if isinstance(value, BaseModel):
-        value = [getattr(value, n) for n in type(value).model_fields]
-    elif isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, (list, tuple)):
-        return isinstance(value, File)
-    return any(_has_file(v) for v in value)
+def files_of(value: Any) -> Iterator[File]:
+    """Every file that parameters name."""
+    if isinstance(value, File):
+        yield value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from files_of(getattr(value, name))
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from files_of(item)
+
+
+def named(file: File, path: Path) -> str:
+    """How a person calls one of a file parameter's files: as in the twin file, or its name."""
+    text = str(file)
+    if path != file.path:
+        return f"{text} -> {path.name}"
+    return path.name if Path(text).is_absolute() else text
 
 
 # -- in the worker --------------------------------------------------------------------------

@@ -147,6 +147,7 @@ ORDER = [
     "schedule",
     "wiring",
     "planning",
+    "locking",
     "store",
     "resume",
     "collect",
