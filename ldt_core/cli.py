@@ -125,6 +125,18 @@ def build_parser(
     )
     lock.add_argument("--json", action="store_true", help="for machines, on standard output")
 
+    again = add("reproduce", "make a run again into an empty store; is it the same bit for bit?")
+    again.add_argument("run", nargs="?", default="last", help="a run's folder, a twin, or last (the default)")
+    again.add_argument(
+        "--rebuild", action="store_true", help="in a fresh environment, made by uv from the run's lock"
+    )
+    again.add_argument("--find-links", metavar="FOLDER", help="with --rebuild: wheels that no index has")
+    again.add_argument(
+        "--workers", type=_count, default=None, help="processes (default: the cores of this machine)"
+    )
+    again.add_argument("--json", action="store_true", help="for machines, on standard output")
+    again.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
     store = add("store", "what is stored of a twin: ls, verify, gc")
     store.add_argument(
         "action", choices=["ls", "verify", "gc"], help="list, read everything again, or take out what may go"
@@ -326,6 +338,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .commands.repeating import lock
 
         return lock(options)
+    if options.command == "reproduce":
+        from .commands.repeating import repeat
+
+        return repeat(options)
     from .commands import running
 
     twin_commands = {

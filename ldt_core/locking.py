@@ -23,6 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from .catalog import Catalog
 from .errors import LdtError, PluginError, raise_all
@@ -254,3 +256,65 @@ def _drifted(path: Path, what: str, wanted: str, have: str) -> LdtError:
         where=str(path),
         fix="ldt reproduce --rebuild makes the locked environment; ldt lock takes over what is installed now",
     )
+
+
+# -- the environment made again ---------------------------------------------------------------
+
+
+def rebuild(environment: Mapping[str, Any], folder: Path, find_links: Path | None) -> Path:
+    """The Python of a fresh environment with exactly these distributions, made by uv in ``folder``.
+
+    Hashes are checked where the lock has them. A local distribution comes from ``find_links``, else from
+    where this environment has it. Raises ``PluginError``.
+    """
+    program = uv_program()
+    if program is None:
+        raise PluginError(
+            "an environment is made by uv, which is not installed",
+            code="environments cannot resolve",
+            fix="pip install uv",
+        )
+    lines = [_requirement(n, d, find_links) for n, d in sorted(environment["distributions"].items())]
+    (folder / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    python = folder / "venv" / "bin" / "python"
+    links = [] if find_links is None else ["--find-links", str(find_links.resolve())]
+    for words in (
+        ["venv", "-q", "--python", environment["python"], str(folder / "venv")],
+        [
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--python",
+            str(python),
+            *links,
+            "-r",
+            str(folder / "requirements.txt"),
+        ],
+    ):
+        done = subprocess.run([*program, *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = " ".join(re.sub(r"[×╰─▶│├]", " ", done.stderr).split())
+            raise PluginError(
+                f"uv cannot make the locked environment: {said[:1000]}",
+                code="environments cannot resolve",
+                fix="name a folder with the wheels that no index has: --find-links FOLDER",
+            )
+    return python
+
+
+def _requirement(name: str, known: Mapping[str, Any], find_links: Path | None) -> str:
+    pin = f"{name}=={known['version']}"
+    if known.get("local"):
+        wheels = (
+            []
+            if find_links is None
+            else [_canonical(p.name.partition("-")[0]) for p in find_links.glob("*.whl")]
+        )
+        meta = _installed(name, "")
+        origin = json.loads((meta.read_text("direct_url.json") if meta else None) or "{}")
+        if name in wheels or "url" not in origin:
+            return pin
+        editable = origin.get("dir_info", {}).get("editable")
+        return f"-e {url2pathname(urlsplit(origin['url']).path)}" if editable else f"{name} @ {origin['url']}"
+    return " ".join([pin, *(f"--hash={h}" for h in known.get("hashes", ()))])

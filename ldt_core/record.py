@@ -135,7 +135,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
                 "code": package_digest(node.offer.package, node.offer.folder),
                 "lock": dict(lock(node.offer.distribution, node.offer.site)),
                 "home": node.home.why or "this environment",
-                "files": _files(ensemble, name),
+                "files": files_read(ensemble, name),
             }
             for name, node in sorted(nodes.items())
         },
@@ -165,7 +165,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
     }
 
 
-def _files(ensemble: Ensemble, name: str) -> dict[str, str]:
+def files_read(ensemble: Ensemble, name: str) -> dict[str, str]:
     """Digest of every file that the component reads in some scenario, by its name in the twin file."""
     found: dict[str, str] = {}
     for plan in ensemble.plans.values():

@@ -164,6 +164,7 @@ ORDER = [
     "run_view",
     "views",
     "runs",
+    "reproduce",
     "commands",
     "cli",
 ]

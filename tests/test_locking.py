@@ -75,7 +75,7 @@ def make_wheel(folder: Path, name: str, version: str, code: str = "") -> str:
     return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-OFFLINE = {"UV_NO_INDEX": "1", "UV_OFFLINE": "1"}
+OFFLINE = {"UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
 
 
 class _Quiet(SimpleHTTPRequestHandler):

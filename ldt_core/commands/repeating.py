@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 from ..catalog import installed
-from ..errors import PluginError
-from ..locking import HERE, NAME, make_lock, read_lock, refuse_drift, write_lock
-from ..runs import load_twin
-from .output import print_json, shown
+from ..engines.local import cores
+from ..errors import PluginError, RunError
+from ..locking import HERE, NAME, make_lock, read_lock, rebuild, refuse_drift, write_lock
+from ..record import read_record
+from ..reproduce import Reproduction, reproduce
+from ..runs import find_run, load_twin
+from .output import components_apart, print_json, shown
+from .running import Bar
 
 
 def lock(options: argparse.Namespace) -> int:
@@ -40,3 +49,59 @@ def lock(options: argparse.Namespace) -> int:
     more = f", {local} of them local, known by their content alone" if local else ""
     print(f"{shown(path)}: {len(found)} distributions{more}")
     return 0
+
+
+def repeat(options: argparse.Namespace) -> int:
+    """Make a run again and compare; 0 where it is the same bit for bit, else 13."""
+    folder = find_run(options.run)
+    if options.rebuild:
+        return _rebuilt(folder, options)
+    watch = Bar(quiet=options.quiet or options.json)
+    try:
+        with components_apart():
+            found = reproduce(folder, options.workers or cores(), watch)
+    finally:
+        watch.end()
+    if options.json:
+        print_json(found.as_dict())
+    else:
+        for line in describe(found):
+            print(line)
+    return 0 if found.same else RunError.exit_code
+
+
+def _rebuilt(folder: Path, options: argparse.Namespace) -> int:
+    """The same command by the Python of a fresh environment, made from the run's lock or record."""
+    path = folder / NAME
+    environment = (
+        read_lock(path)["environments"][HERE] if path.is_file() else read_record(folder)["environment"]
+    )
+    links = None if options.find_links is None else Path(options.find_links)
+    with tempfile.TemporaryDirectory(prefix="ldt-rebuild-") as name:
+        python = rebuild(environment, Path(name), links)
+        words = ["--workers", str(options.workers)] if options.workers else []
+        words += ["--json"] * options.json + ["--quiet"] * options.quiet
+        command = [str(python), "-m", "ldt_core.cli", "reproduce", str(folder.resolve()), *words]
+        ours = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LDT_CACHE")
+        outside = {k: v for k, v in os.environ.items() if k not in ours}
+        return subprocess.run(command, env={**outside, "LDT_CACHE": name}, check=False).returncode
+
+
+def describe(found: Reproduction) -> Iterator[str]:
+    """What a reproduction found, in lines for people: the outcome, then what may be the reason."""
+    if found.same:
+        yield f"{found.run}: the same bit for bit: {found.compared} recordings, all KPIs"
+    else:
+        yield f"{found.run}: {len(found.results)} of {found.compared} recordings differ, {len(found.kpis)} KPI values"
+    words = {True: "within its component's tolerance", False: "beyond its component's tolerance", None: ""}
+    for one in found.results:
+        end = f" ({words[one.within]})" if words[one.within] else ""
+        yield f"  {one.scenario}, replicate {one.replicate + 1}, {one.port}: {one.what}{end}"
+    for kpi in found.kpis:
+        yield f"  {kpi['scenario']}, KPI {kpi['kpi']}: was {kpi['was']}, is {kpi['is']}"
+    for file in found.files:
+        yield f"changed data file: {file}"
+    for what, wanted, have in found.environment:
+        yield f"another environment: {what} was {wanted}, is {have}"
+    for name in found.not_reproducible:
+        yield f"not reproducible: {name} (its source says no version)"
