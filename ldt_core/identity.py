@@ -97,7 +97,7 @@ def lock(distribution: str, site: str = "") -> tuple[tuple[str, str], ...]:
         name = waiting.pop().lower().replace("_", "-")
         if name in found:
             continue
-        meta = _metadata(name, site)
+        meta = metadata_of(name, site)
         if meta is None:
             continue
         found[name] = meta.version
@@ -106,7 +106,8 @@ def lock(distribution: str, site: str = "") -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found.items()))
 
 
-def _metadata(distribution: str, site: str) -> importlib.metadata.Distribution | None:
+def metadata_of(distribution: str, site: str = "") -> importlib.metadata.Distribution | None:
+    """What its installer wrote down of a distribution, here or in the packages' folder of another environment."""
     if site:
         return next(iter(importlib.metadata.distributions(name=distribution, path=[site])), None)
     try:
@@ -118,7 +119,7 @@ def _metadata(distribution: str, site: str) -> importlib.metadata.Distribution |
 @cache
 def licence(distribution: str, site: str = "") -> str:
     """The SPDX expression of an installed distribution; empty where it says none."""
-    found = _metadata(distribution, site)
+    found = metadata_of(distribution, site)
     if found is None:
         return ""
     meta = found.metadata

@@ -10,26 +10,24 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from .catalog import Catalog
+from .environments import uv_program
 from .errors import LdtError, PluginError, raise_all
-from .identity import lock, package_digest
+from .identity import lock, metadata_of, package_digest
 from .twin import Twin
+from .wiring import Plan
 
 LOCK = 1
 """Version of ``twin.lock``."""
@@ -42,10 +40,21 @@ _MADE = re.compile(
 _HASH = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)|--hash=(sha256:[0-9a-f]{64})", re.M)
 
 
-def distributions_of(twin: Twin, catalog: Catalog) -> list[str]:
-    """The distributions that offer the twin's components and views, and the core."""
-    used = [c.use for c in twin.components.values()] + [v.use for v in twin.views.values()]
-    return sorted({"ldt-core", *(catalog.find(id).distribution for id in used)})
+def environments_of(twin: Twin, catalog: Catalog, plans: Iterable[Plan]) -> dict[str, Any]:
+    """Every environment that the twin's components and views live in, described, by name.
+
+    One of its own is named after the distributions for which it was made.
+    """
+    offers = {node.offer for plan in plans for node in plan.nodes.values()}
+    offers |= {catalog.find(v.use) for v in twin.views.values()}
+    sites: dict[str, set[str]] = {"": {"ldt-core"}}
+    for offer in offers:
+        if offer.distribution:
+            sites.setdefault(offer.site, set()).add(offer.distribution)
+    return {
+        HERE if not site else "own: " + " + ".join(sorted(found)): describe_environment(found, site)
+        for site, found in sorted(sites.items())
+    }
 
 
 def describe_environment(distributions: Iterable[str], site: str = "") -> dict[str, Any]:
@@ -54,7 +63,8 @@ def describe_environment(distributions: Iterable[str], site: str = "") -> dict[s
     ``site``: the folder of packages of another environment; by default this one's.
     """
     ours = set(distributions)
-    found = {n: _describe(n, site, n in ours) for n in sorted({n for d in ours for n, _ in lock(d)})}
+    names = sorted({n for d in ours for n, _ in lock(d, site)})
+    found = {n: _describe(n, site, n in ours) for n in names}
     return {
         "python": platform.python_version(),
         "implementation": sys.implementation.name,
@@ -64,7 +74,7 @@ def describe_environment(distributions: Iterable[str], site: str = "") -> dict[s
 
 
 def _describe(name: str, site: str, ours: bool = False) -> dict[str, Any] | None:
-    meta = _installed(name, site)
+    meta = metadata_of(name, site)
     if meta is None:
         return None
     known: dict[str, Any] = {"version": meta.version}
@@ -72,19 +82,13 @@ def _describe(name: str, site: str, ours: bool = False) -> dict[str, Any] | None
     if origin or not rows:
         known["local"] = True
     # A package of ours is its code, the same from a folder and from a wheel.
+    package, folder = _package(name), Path(site, _package(name))
     by_code = ours or not rows or origin.get("dir_info", {}).get("editable")
-    known["content"] = package_digest(_package(name)) if by_code and not site else _content(rows or "")
+    if by_code and (not site or folder.is_dir()):
+        known["content"] = package_digest(package, str(folder) if site else "")
+    else:
+        known["content"] = _content(rows or "")
     return known
-
-
-@cache
-def _installed(name: str, site: str) -> importlib.metadata.Distribution | None:
-    if site:
-        return next(iter(importlib.metadata.distributions(name=name, path=[site])), None)
-    try:
-        return importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _package(name: str) -> str:
@@ -103,28 +107,30 @@ def _content(record: str) -> str:
 
 
 def make_lock(
-    twin: Twin, catalog: Catalog, known: Mapping[str, Any] | None = None
+    twin: Twin, environments: Mapping[str, Any], known: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], str]:
     """The lock of a twin as it would run now, and why some hashes are missing ("" where none is).
 
     Hashes come from uv and the index that it is set to; where that cannot be reached, from ``known``, an
     earlier lock, as far as versions are the same.
     """
-    environment = describe_environment(distributions_of(twin, catalog))
-    found = environment["distributions"]
-    pins = {n: d["version"] for n, d in found.items() if not d.get("local")}
-    hashes, why = fetch_hashes(pins)
-    before = (known or {}).get("environments", {}).get(HERE, {}).get("distributions", {})
-    for name, note in found.items():
-        if note.get("local"):
-            continue
-        if hashes.get(name):
-            note["hashes"] = hashes[name]
-        elif before.get(name, {}).get("version") == note["version"] and "hashes" in before[name]:
-            note["hashes"] = before[name]["hashes"]
-    lacking = [n for n, note in found.items() if "hashes" not in note and not note.get("local")]
-    why = (why or f"no index states any for {', '.join(lacking)}") if lacking else ""
-    return {"lock": LOCK, "twin": twin.id, "environments": {HERE: environment}}, why
+    lacking, said = [], ""
+    for label, environment in environments.items():
+        found = environment["distributions"]
+        hashes, why = fetch_hashes({n: d["version"] for n, d in found.items() if not d.get("local")})
+        said = said or why
+        before = (known or {}).get("environments", {}).get(label, {}).get("distributions", {})
+        for name, note in found.items():
+            if note.get("local"):
+                continue
+            if hashes.get(name):
+                note["hashes"] = hashes[name]
+            elif before.get(name, {}).get("version") == note["version"] and "hashes" in before[name]:
+                note["hashes"] = before[name]["hashes"]
+            else:
+                lacking.append(name)
+    why = (said or f"no index states any for {', '.join(lacking)}") if lacking else ""
+    return {"lock": LOCK, "twin": twin.id, "environments": dict(environments)}, why
 
 
 def fetch_hashes(pins: Mapping[str, str]) -> tuple[dict[str, list[str]], str]:
@@ -172,15 +178,6 @@ def _canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-@cache
-def uv_program() -> tuple[str, ...] | None:
-    """How uv is called: as a module of this Python, or as a program; None where it is neither."""
-    if importlib.util.find_spec("uv") is not None:
-        return (sys.executable, "-m", "uv")
-    found = shutil.which("uv")
-    return None if found is None else (found,)
-
-
 def write_lock(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -217,7 +214,18 @@ def read_lock(path: Path) -> dict[str, Any]:
 
 
 def drift(locked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(what, wanted, found) for each difference of two environments; "absent" where there is none."""
+    """(what, wanted, found) for each difference of two sets of environments; "absent" where there is none."""
+    for label in sorted({*locked, *found}):
+        more = "" if label == HERE else f" ({label})"
+        if label not in locked or label not in found:
+            there = ["absent" if label not in e else "there" for e in (locked, found)]
+            yield f"environment{more}", there[0], there[1]
+            continue
+        for what, wanted, have in _differences(locked[label], found[label]):
+            yield what + more, wanted, have
+
+
+def _differences(locked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for what in ("python", "implementation", "platform"):
         if locked.get(what) != found[what]:
             yield what, str(locked.get(what)), str(found[what])
@@ -233,19 +241,14 @@ def drift(locked: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[tuple
             yield name, *(f"{one['version']} with content {c}" for c in contents)
 
 
-def refuse_drift(twin: Twin, catalog: Catalog, path: Path) -> dict[str, Any]:
-    """The lock that stands in ``path``, which this environment fulfils.
+def refuse_drift(environments: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The lock that stands in ``path``, which these environments fulfil.
 
     Raises ``PluginError``: lock missing, lock damaged, lock drift (one error per difference).
     """
     content = read_lock(path)
-    found = describe_environment(distributions_of(twin, catalog))
-    raise_all(
-        [
-            _drifted(path, what, wanted, have)
-            for what, wanted, have in drift(content["environments"][HERE], found)
-        ]
-    )
+    found = drift(content["environments"], environments)
+    raise_all([_drifted(path, what, wanted, have) for what, wanted, have in found])
     return content
 
 
@@ -311,7 +314,7 @@ def _requirement(name: str, known: Mapping[str, Any], find_links: Path | None) -
             if find_links is None
             else [_canonical(p.name.partition("-")[0]) for p in find_links.glob("*.whl")]
         )
-        meta = _installed(name, "")
+        meta = metadata_of(name)
         origin = json.loads((meta.read_text("direct_url.json") if meta else None) or "{}")
         if name in wheels or "url" not in origin:
             return pin

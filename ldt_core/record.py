@@ -17,7 +17,7 @@ from .ensemble import Ensemble, timestamp
 from .errors import StoreError, TwinFileError
 from .identity import licence, lock, package_digest
 from .interfaces import format_instant
-from .locking import NAME, describe_environment, distributions_of
+from .locking import NAME, environments_of
 from .resume import checkpoint_key
 from .tasks import content_digest, files_of, named, short
 from .twin import Twin, load_twin
@@ -124,7 +124,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
         "seed": twin.run.seed,
         "replicates": ensemble.replicates,
         "baseline": ensemble.scenarios[0],
-        "environment": describe_environment(distributions_of(twin, ensemble.catalog)),
+        "environments": environments_of(twin, ensemble.catalog, ensemble.plans.values()),
         "components": {
             name: {
                 "use": node.offer.id,

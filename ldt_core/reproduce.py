@@ -14,7 +14,8 @@ import numpy as np
 from .catalog import installed
 from .ensemble import Ensemble, Watcher, Work
 from .errors import NotFound, StoreError
-from .locking import describe_environment, distributions_of, drift
+from .homes import environments_folder
+from .locking import drift, environments_of
 from .record import files_read, make_run_folder, read_record
 from .results import judge
 from .runs import home_of, store_of
@@ -81,6 +82,10 @@ def reproduce(folder: Path, workers: int, watch: Watcher) -> Reproduction:
     found = Reproduction(record["run"])
     with tempfile.TemporaryDirectory(prefix="ldt-reproduce-") as name:
         place = Path(name)
+        store, cache = store_of(home)
+        # Environments of components' own are named by what is in them, so they may be shared.
+        environments_folder(cache).mkdir(parents=True, exist_ok=True)
+        environments_folder(place / "cache").symlink_to(environments_folder(cache).resolve())
         scenarios = list(record["scenarios"])
         ensemble = Ensemble(
             twin,
@@ -90,12 +95,12 @@ def reproduce(folder: Path, workers: int, watch: Watcher) -> Reproduction:
             place / "cache",
             replicates=record["replicates"],
         )
-        here = describe_environment(distributions_of(twin, ensemble.catalog))
-        found.environment = list(drift(record["environment"], here))
+        here = environments_of(twin, ensemble.catalog, ensemble.plans.values())
+        found.environment = list(drift(record["environments"], here))
         found.files = list(_changed_files(record, ensemble))
         ensemble.run(make_run_folder(twin, scenarios, place / "runs"), workers, watch)
         found.not_reproducible = sorted({*record["not_reproducible"], *ensemble.unversioned})
-        _compare(record, ensemble, store_of(home)[0], found)
+        _compare(record, ensemble, store, found)
         found.kpis = list(_other_kpis(record["kpis"], judge(ensemble)))
     return found
 

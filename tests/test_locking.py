@@ -117,12 +117,10 @@ def test_hashes_are_those_that_the_index_states_and_what_it_lacks_is_told(
     wanted = make_index(tmp_path, ["rain-gauge", "soil"])
     pins = {"rain-gauge": "1.5", "soil": "1.5"}
     with serve(tmp_path) as address:
+        for name in [n for n in os.environ if n.startswith("UV_")]:
+            monkeypatch.delenv(name)
         monkeypatch.setenv("UV_DEFAULT_INDEX", f"{address}/simple")
         monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-        for name in [
-            n for n in os.environ if n.startswith("UV_") and "INDEX" in n and n != "UV_DEFAULT_INDEX"
-        ]:
-            monkeypatch.delenv(name)
         assert fetch_hashes(pins) == (wanted, "")
         found, why = fetch_hashes({**pins, "rain": "1.0"})
         assert found == wanted
@@ -147,7 +145,7 @@ def test_a_lock_is_written_checked_and_holds_a_run_back(shop: Workshop) -> None:
         assert word not in text, word
     assert "as locked" in shop.ldt("lock", "--check").stdout
     record = json.loads(shop.ldt("run", "--locked", "--json").stdout)
-    assert record["environment"] == locked
+    assert record["environments"]["here"] == locked
     assert (shop.twin / "runs" / record["run"] / "twin.lock").read_text() == text
     code = shop.site / "ldt_source_rain" / "__init__.py"
     code.write_text(code.read_text().replace("2.0", "3.0"))
@@ -188,12 +186,19 @@ def environment(found: dict[str, tuple[str, str]], python: str = "3.11.7") -> di
 def test_every_difference_is_named_and_nothing_else(
     one: dict[str, tuple[str, str]], other: dict[str, tuple[str, str]]
 ) -> None:
-    named = {what for what, _, _ in drift(environment(one), environment(other))}
+    named = {what for what, _, _ in drift({"here": environment(one)}, {"here": environment(other)})}
     assert named == {n for n in {*one, *other} if one.get(n) != other.get(n)}
 
 
 def test_another_python_and_platform_are_differences() -> None:
-    found = list(drift(environment({}, "3.11.7"), environment({}, "3.12.1") | {"platform": "macosx"}))
+    own = {"own: a": environment({"a": ("1", "x")})}
+    found = list(
+        drift(
+            {"here": environment({}, "3.11.7"), **own},
+            {"here": environment({}, "3.12.1") | {"platform": "macosx"}},
+        )
+    )
+    assert found.pop() == ("environment (own: a)", "there", "absent")
     assert found == [("python", "3.11.7", "3.12.1"), ("platform", "linux", "macosx")]
 
 

@@ -9,46 +9,52 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from ..catalog import installed
 from ..engines.local import cores
 from ..errors import PluginError, RunError
-from ..locking import HERE, NAME, make_lock, read_lock, rebuild, refuse_drift, write_lock
+from ..locking import HERE, NAME, environments_of, make_lock, read_lock, rebuild, refuse_drift, write_lock
 from ..record import read_record
 from ..reproduce import Reproduction, reproduce
-from ..runs import find_run, load_twin
+from ..runs import find_run, prepare
 from .output import components_apart, print_json, shown
 from .running import Bar
 
 
 def lock(options: argparse.Namespace) -> int:
     """Write ``twin.lock`` beside the twin file, or check this environment against it."""
-    twin = load_twin(options.twin)
-    path = twin.path.parent / NAME
+    with components_apart():
+        ensemble = prepare(options.twin)
+    path = ensemble.twin.path.parent / NAME
+    environments = environments_of(ensemble.twin, ensemble.catalog, ensemble.plans.values())
     if options.check:
-        content = refuse_drift(twin, installed(), path)
+        content = refuse_drift(environments, path)
         if options.json:
             print_json(content)
         else:
-            many = len(content["environments"][HERE]["distributions"])
-            print(f"{shown(path)}: {many} distributions as locked")
+            print(f"{shown(path)}: {sum(1 for _ in _distributions(content))} distributions as locked")
         return 0
     try:
         known = read_lock(path)
     except PluginError:
         known = None
-    content, why = make_lock(twin, installed(), known)
+    content, why = make_lock(ensemble.twin, environments, known)
     write_lock(path, content)
     if why:
         print(f"some distributions have no hashes of their files: {why}", file=sys.stderr)
     if options.json:
         print_json(content)
         return 0
-    found = content["environments"][HERE]["distributions"]
-    local = sum(bool(d.get("local")) for d in found.values())
+    found = list(_distributions(content))
+    local = sum(bool(d.get("local")) for d in found)
     more = f", {local} of them local, known by their content alone" if local else ""
     print(f"{shown(path)}: {len(found)} distributions{more}")
     return 0
+
+
+def _distributions(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for environment in content["environments"].values():
+        yield from environment["distributions"].values()
 
 
 def repeat(options: argparse.Namespace) -> int:
@@ -74,7 +80,7 @@ def _rebuilt(folder: Path, options: argparse.Namespace) -> int:
     """The same command by the Python of a fresh environment, made from the run's lock or record."""
     path = folder / NAME
     environment = (
-        read_lock(path)["environments"][HERE] if path.is_file() else read_record(folder)["environment"]
+        read_lock(path)["environments"][HERE] if path.is_file() else read_record(folder)["environments"][HERE]
     )
     links = None if options.find_links is None else Path(options.find_links)
     with tempfile.TemporaryDirectory(prefix="ldt-rebuild-") as name:

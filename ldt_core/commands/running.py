@@ -20,7 +20,7 @@ from ..ensemble import Ensemble, Progress
 from ..errors import PluginError, StoreError
 from ..interfaces import format_duration
 from ..kpi import change
-from ..locking import NAME, refuse_drift
+from ..locking import NAME, environments_of, refuse_drift
 from ..record import read_record
 from ..results import judged_kpis
 from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare
@@ -131,7 +131,8 @@ def run(options: argparse.Namespace) -> int:
     with components_apart():
         ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
     if options.locked:
-        refuse_drift(ensemble.twin, ensemble.catalog, ensemble.twin.path.parent / NAME)
+        found = environments_of(ensemble.twin, ensemble.catalog, ensemble.plans.values())
+        refuse_drift(found, ensemble.twin.path.parent / NAME)
     if options.engine == "slurm":
         from .placing import submit
 
