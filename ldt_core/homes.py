@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .catalog import Catalog, Offer, known_distributions
-from .environments import Environment, conflicts, solve, uv_program, wheel_of
+from .environments import Environment, conflicts, solve, uv_program
 from .errors import PluginError
 from .identity import lock
 from .twin import ComponentEntry, Twin
+from .wheels import wheel_of
 
 _ASKED, _ABSENT = "asked for", "not installed here"
 

@@ -32,6 +32,7 @@ STAGE_CODE = (
     "isolation",
     "iterate",
     "loops",
+    "process",
     "resample",
     "runner",
     "service",

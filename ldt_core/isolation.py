@@ -1,29 +1,16 @@
 """A component in a process of its own, seen from here as a class like any other.
 
-The other side is ``ldt_core.child``, run by the Python of another environment under a keeper. Both speak over a pair
-of connected Unix sockets, one message per call each way. A proxy class is made from what the other side says of the
-component; the runner drives it as it drives a class that was imported. Whatever becomes of the process, it is told
-in the contract's words, with its last words, and nothing is left running.
+A proxy class is made from what the other side says of the component; wiring, runner and keys treat it as they treat
+a class that was imported.
 """
 
 from __future__ import annotations
 
-import atexit
-import logging
-import os
-import signal
-import socket
-import struct
-import subprocess
-import threading
-import time
 import uuid
 import weakref
-from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict, PrivateAttr, ValidationError, create_model
@@ -31,10 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from . import errors as e
 from .catalog import Offer
-from .environments import Environment, environment_variables
-from .identity import core_digest
 from .interfaces import (
-    CONTRACT,
     AnyPort,
     Component,
     Context,
@@ -50,242 +34,11 @@ from .interfaces import (
     Step,
     Viewer,
 )
-from .ipc import Channel, Garbled, Packer, Unpacker
+from .ipc import Packer, Unpacker
+from .process import Place, Process, borrow, give_back
 from .tables import Tables, port_from_dict
 
-_log = logging.getLogger("ldt.isolation")
-
-PROTOCOL = 1
-_PATIENCE = 5.0
-"""Seconds that a process has to end after it was asked to; its keeper kills what does not."""
-_TICK = struct.pack("@ll", 0, 100_000)
-_KEPT_WORDS = 4096
-_LOUDEST = 1 << 20
-"""Bytes of one process's output that are handed on to the log."""
-
-
-class Place(NamedTuple):
-    """Where a component runs: its environment and the limits of its process (bytes, microseconds; None: no limit)."""
-
-    environment: Environment
-    memory: int | None = None
-    timeout: int | None = None
-
-
-# -- the process ---------------------------------------------------------------------------------------
-
-
-class Process:
-    """One process of another environment, and the conversation with it. It serves one component at a time.
-
-    The thread that starts it must live as long as it does: the kernel ends it with that.
-    """
-
-    def __init__(self, environment: Environment, memory: int | None) -> None:
-        self.key = (environment.python, memory)
-        self.memory = memory
-        ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
-        self.channel = Channel(ours)
-        self.busy = False
-        self.told = ""
-        self._tail: deque[bytes] = deque()
-        words = [environment.python, "-P", "-m", "ldt_core.child", str(os.getpid()), str(memory or 0)]
-        try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    words,
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    env=environment_variables(),
-                    start_new_session=True,
-                )
-        except OSError as exc:
-            ours.close()
-            raise e.PluginError(
-                f"the environment {environment.folder} cannot be used: {exc.strerror or exc}",
-                code="import failed",
-                fix="remove that folder; it is made again",
-            ) from exc
-        self._listener = threading.Thread(target=self._listen, name="ldt-words", daemon=True)
-        self._listener.start()
-        self.pid = 0
-        self._greet(environment)
-
-    def _greet(self, environment: Environment) -> None:
-        reply, _ = self.ask({"do": "hello"}, timeout=None)
-        self.pid = reply["pid"]
-        ours = {"contract": CONTRACT, "protocol": PROTOCOL, "core": core_digest()}
-        theirs = {k: reply.get(k) for k in ours}
-        if theirs != ours:
-            self.end()
-            raise e.PluginError(
-                f"the environment {environment.folder} has another ldt-core: {theirs}, here {ours}",
-                code="contract version",
-                fix="remove that folder; it is made again",
-            )
-
-    def ask(
-        self,
-        head: Mapping[str, Any],
-        blocks: list[Any] | None = None,
-        *,
-        timeout: int | None,
-        context: Context | None = None,
-    ) -> tuple[dict[str, Any], Any]:
-        """The answer to one request. Raises ``ChildError`` where none comes, or none that can be read."""
-        self.busy = True
-        try:
-            self.channel.say(head, blocks or ())
-        except OSError:
-            self._fail()
-        last = None if timeout is None else time.monotonic() + timeout / 1e6
-        cancelled: float | None = None
-        while True:
-            try:
-                reply, body = self.channel.hear()
-            except BlockingIOError:
-                now = time.monotonic()
-                if last is not None and now > last:
-                    self._give_up(head["do"], timeout or 0)
-                if cancelled is not None and now > cancelled + _PATIENCE:
-                    self.end()
-                    raise e.Cancelled("the run was cancelled", code="cancelled") from None
-                if cancelled is None and context is not None and context.cancelled():
-                    cancelled = now
-                    with suppress(OSError):
-                        self.channel.say({"do": "cancel"})
-                continue
-            except (EOFError, OSError):
-                self._fail()
-            except Garbled as exc:
-                self._spoil(f"its process said what is no message: {exc.args[0]!r}")
-            if "log" in reply:
-                (_log if context is None else context.log).log(reply["level"], "%s", reply["log"])
-            elif "progress" in reply:
-                if context is not None:
-                    context.progress(reply["progress"])
-            else:
-                self.busy = False
-                return reply, body
-
-    # -- how it ends --
-
-    def end(self) -> int:
-        """End it with all that it has started; its exit code."""
-        with suppress(OSError):
-            if not self.busy:
-                self.channel.say({"do": "end"})
-            self.channel.socket.close()
-        process = self._process
-        for request in (None if not self.busy else process.terminate, process.terminate, process.kill):
-            if request is not None and process.poll() is None:
-                request()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=_PATIENCE)
-                break
-        self.busy = True  # nobody else may use it
-        self._listener.join(timeout=1.0)
-        return process.wait()
-
-    def _fail(self) -> NoReturn:
-        """It has gone: say how, and what it said last."""
-        self.busy = True
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=_PATIENCE)  # its keeper clears up first
-        code = self.end()
-        number = code - 128 if code > 128 else -code
-        signals = {s.value: s.name for s in signal.Signals}
-        how = f"was killed by {signals[number]}" if number in signals else f"ended with exit code {code}"
-        words = self.last_words()
-        short_of_memory = any(
-            w in words for w in ("bad_alloc", "MemoryError", "annot allocate memory", "realloc of size")
-        )
-        if self.memory is not None and (short_of_memory or number == signal.SIGKILL):
-            raise self._out_of_memory(words)
-        fix = "report this to the component's author; the log holds what it said"
-        if number == signal.SIGKILL:
-            fix = "if memory ran out, run with fewer workers: --workers 1"
-        raise e.ChildError(f"its process {how}. Last words: {words or 'none'}", code="killed", fix=fix)
-
-    def _out_of_memory(self, words: str) -> e.ChildError:
-        size = f" of {self.memory / 2**20:g} MiB" if self.memory else ""
-        return e.ChildError(
-            f"out of memory: its process reached its limit{size}. Last words: {words or 'none'}",
-            code="out of memory",
-            fix="raise memory: under its resources: in the twin file, or give it less to do",
-        )
-
-    def _give_up(self, what: str, timeout: int) -> NoReturn:
-        self.end()
-        raise e.ChildError(
-            f"{what} took longer than {timeout / 1e6:g} s; its process was ended. "
-            f"Last words: {self.last_words() or 'none'}",
-            code="timed out",
-            fix="raise timeout: under its resources: in the twin file, or report this to the component's author",
-        )
-
-    def _spoil(self, what: str) -> NoReturn:
-        self.end()
-        raise e.ChildError(
-            f"{what}. Last words: {self.last_words() or 'none'}",
-            code="contract broken",
-            fix="report this to the component's author: nothing but ldt_core may use the process's socket",
-        )
-
-    # -- what it prints --
-
-    def _listen(self) -> None:
-        """Take what it prints, however much that is: the end is kept, the beginning handed on to our own log."""
-        assert self._process.stdout is not None
-        handed, kept = 0, 0
-        with self._process.stdout as stream:
-            while chunk := os.read(stream.fileno(), 1 << 16):
-                if handed < _LOUDEST:
-                    with suppress(OSError):
-                        os.write(2, chunk)
-                        handed += len(chunk)
-                        if handed >= _LOUDEST:
-                            os.write(2, b"\n(the rest of what this process prints is left out)\n")
-                self._tail.append(chunk[-_KEPT_WORDS:])
-                kept += len(self._tail[-1])
-                while kept - len(self._tail[0]) >= _KEPT_WORDS:
-                    kept -= len(self._tail.popleft())
-
-    def last_words(self) -> str:
-        text = b"".join(self._tail)[-_KEPT_WORDS:].decode("utf-8", "replace")
-        lines = [line for line in text.splitlines() if line.strip()][-5:]
-        return "\n".join("".join(c if c.isprintable() else " " for c in line)[-500:] for line in lines)
-
-
-_idle: dict[tuple[str, int | None], list[Process]] = {}
-
-
-def _borrow(place: Place) -> Process:
-    """A process at rest, or a new one."""
-    waiting = _idle.get((place.environment.python, place.memory), [])
-    while waiting:
-        process = waiting.pop()
-        if process._process.poll() is None:
-            return process
-        process.end()
-    return Process(place.environment, place.memory)
-
-
-def _give_back(process: Process, fresh: bool = False) -> None:
-    if process.busy or fresh:
-        process.end()
-    else:
-        _idle.setdefault(process.key, []).append(process)
-
-
-@atexit.register
-def end_idle() -> None:
-    """End the processes that are at rest."""
-    for waiting in _idle.values():
-        while waiting:
-            waiting.pop().end()
+__all__ = ["Place", "load_isolated"]
 
 
 # -- parameters, checked where their class lives -------------------------------------------------------------
@@ -350,13 +103,13 @@ def _names(offer: Offer) -> dict[str, str]:
 
 def _ask_once(place: Place, head: Mapping[str, Any]) -> dict[str, Any]:
     """One question that needs no instance."""
-    process = _borrow(place)
+    process = borrow(place)
     try:
         reply, _ = process.ask(head, timeout=place.timeout)
         _raise_said(reply, process)
         return reply
     finally:
-        _give_back(process)
+        give_back(process)
 
 
 def _raise_said(reply: Mapping[str, Any], process: Process) -> None:
@@ -366,7 +119,7 @@ def _raise_said(reply: Mapping[str, Any], process: Process) -> None:
         return
     kind = getattr(e, error.pop("class"), e.ChildError)
     if kind is MemoryError or error.get("code") == "out of memory":
-        raise process._out_of_memory(error["what"])
+        raise process.out_of_memory(error["what"])
     raise kind(error.pop("what"), **error)
 
 
@@ -382,9 +135,9 @@ class _Proxy(Component):
         self._timeout = self.place.timeout
         self._flags: list[Flag] = []
         self._rng: Any = None
-        self._process = _borrow(self.place)
+        self._process = borrow(self.place)
         fresh = self.process == "fresh"
-        self._close = weakref.finalize(self, _give_back, self._process, fresh)
+        self._close = weakref.finalize(self, give_back, self._process, fresh)
         c = self.context
         said = {
             "start": int(c.start.astype("datetime64[us]").astype(np.int64)),
@@ -432,7 +185,7 @@ class _Proxy(Component):
         try:
             found: dict[str, Any] = self._unpacker.unpack(reply["tables"], body)
         except Exception as exc:
-            self._process._spoil(f"its tables cannot be read ({type(exc).__name__}: {exc})")
+            self._process.spoil(f"its tables cannot be read ({type(exc).__name__}: {exc})")
         for name, what in reply.get("odd", {}).items():
             found[name] = _stand_in(what)
         return found

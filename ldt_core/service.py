@@ -22,8 +22,8 @@ from .faults import MAY_RAISE, described
 from .identity import core_digest
 from .interfaces import CONTRACT, Component, Context, DataSource, Flag, Query, Simulator, Step, Window
 from .ipc import Channel, Packer, Unpacker
-from .isolation import PROTOCOL
 from .manifest import describe, render
+from .process import PROTOCOL
 from .tables import Grid, Table, check, port_as_dict
 from .tasks import canonical_params
 

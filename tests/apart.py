@@ -14,8 +14,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from ldt_core.environments import write_wheel
 from ldt_core.identity import lock
+from ldt_core.wheels import write_wheel
 
 CORE = Path(__file__).resolve().parent.parent
 WHEEL = b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

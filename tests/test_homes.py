@@ -18,8 +18,9 @@ from workshop import alive, wait
 
 import ldt_core as ldt
 from ldt_core import environments
-from ldt_core.environments import solve, wheel_of
+from ldt_core.environments import solve
 from ldt_core.errors import PluginError
+from ldt_core.wheels import wheel_of
 
 TELLER = '''
 import apart_lib, os, time

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import ldt_core as ldt
-from ldt_core import isolation
+from ldt_core import process
 from ldt_core.environments import Environment, solve
 from ldt_core.errors import Cancelled, ChildError, InputError, LdtError, PluginError
 from ldt_core.isolation import Place, load_isolated
@@ -57,7 +57,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
         patch.delenv("UV_CONSTRAINT", raising=False)
         (made,) = solve(["ldt-apart"], folder / "envs")
         yield made
-    isolation.end_idle()
+    process.end_idle()
     assert not [p for p in apart.descendants(os.getpid()) if "ldt_core.child" in _command(p)]
 
 
@@ -338,7 +338,7 @@ def test_output_without_end_breaks_nothing(there: Callable[..., Any], tmp_path: 
 def test_what_it_started_ends_with_it(there: Callable[..., Any], tmp_path: Path) -> None:
     run(there("walker"), tmp_path, "child")
     pids = pids_of(tmp_path)
-    isolation.end_idle()
+    process.end_idle()
     gone(pids)
 
 
@@ -370,9 +370,9 @@ def test_what_it_logs_and_how_far_it_is_comes_back(
 def test_after_an_error_of_its_own_a_process_serves_on(there: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(InputError):
         run(there("walker"), tmp_path, "refuse")
-    before = {p.pid for waiting in isolation._idle.values() for p in waiting}
+    before = {p.pid for waiting in process._idle.values() for p in waiting}
     assert len(run(there("walker"), tmp_path).recordings["walk.out"].table) == 12
-    assert {p.pid for waiting in isolation._idle.values() for p in waiting} == before
+    assert {p.pid for waiting in process._idle.values() for p in waiting} == before
 
 
 def test_a_killed_parent_takes_everything_with_it(environment: Environment, tmp_path: Path) -> None:
@@ -411,13 +411,13 @@ def test_another_core_in_the_environment_is_refused(environment: Environment, tm
     python.write_text(f'#!/bin/sh\nPYTHONPATH={copy} exec {environment.python} "$@"\n')
     python.chmod(0o755)
     with pytest.raises(PluginError, match="another ldt-core") as caught:
-        isolation.Process(environment._replace(python=str(python)), None)
+        process.Process(environment._replace(python=str(python)), None)
     assert caught.value.code == "contract version"
 
 
 def test_an_environment_that_was_removed_is_told(environment: Environment) -> None:
     with pytest.raises(PluginError, match="cannot be used"):
-        isolation.Process(environment._replace(python="/nowhere/python"), None)
+        process.Process(environment._replace(python="/nowhere/python"), None)
 
 
 def test_a_plugin_that_cannot_be_imported_says_so(

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import ldt_core as ldt
-from ldt_core import isolation
+from ldt_core import process
 from ldt_core.environments import Environment, solve
 from ldt_core.ipc import Packer
 from ldt_core.isolation import Place, load_isolated
@@ -275,7 +275,7 @@ def main(*, quick: bool = False) -> list[dict[str, Any]]:
                         "aim": 3.0 if entities == 1 else 7.0,
                     },
                 ]
-        isolation.end_idle()
+        process.end_idle()
     return rows
 
 
