@@ -244,21 +244,21 @@ def test_a_scheduler_of_ones_own_is_used_and_left_as_it_was(shop: Workshop, clus
 
 
 def test_a_worker_that_sees_other_files_or_has_other_code_is_refused(tmp_path: Path) -> None:
-    from ldt_core.engines.lodging import Lease, refuse_strangers
+    from ldt_core.engines.lodging import Booking, refuse_strangers
     from ldt_core.errors import PluginError
     from ldt_core.identity import package_digest
 
     probe = tmp_path / "probe"
     probe.write_text("here")
-    lease = Lease("ldt-x", str(tmp_path), (str(probe), str(probe)), "here", package_digest("ldt_core"))
-    refuse_strangers(lease)
+    booking = Booking("ldt-x", str(tmp_path), (str(probe), str(probe)), "here", package_digest("ldt_core"))
+    refuse_strangers(booking)
     with pytest.raises(PluginError, match="does not see") as caught:
-        refuse_strangers(lease._replace(token="there"))
+        refuse_strangers(booking._replace(token="there"))
     assert "LDT_STORE" in caught.value.fix
     with pytest.raises(PluginError, match="does not see"):
-        refuse_strangers(lease._replace(probes=(str(probe), str(tmp_path / "nowhere"))))
+        refuse_strangers(booking._replace(probes=(str(probe), str(tmp_path / "nowhere"))))
     with pytest.raises(PluginError, match="another ldt-core than the run"):
-        refuse_strangers(lease._replace(core="0" * 64))
+        refuse_strangers(booking._replace(core="0" * 64))
 
 
 def test_an_address_where_nobody_answers_is_told(shop: Workshop) -> None:

@@ -63,7 +63,7 @@ class DaskEngine:
         self._closing = False
         token = uuid.uuid4().hex
         probes = (setting.folder / f".probe-{token}", setting.store / f".probe-{token}")
-        self._lease = lodging.Lease(
+        self._booking = lodging.Booking(
             f"ldt-{token}",
             str(setting.folder),
             (str(probes[0]), str(probes[1])),
@@ -77,14 +77,14 @@ class DaskEngine:
                 probe.write_text(token, encoding="ascii")
             self._client = stack.enter_context(_connect(setting, stack))
             self._offered = self._meet()
-            self._client.subscribe_topic(self._lease.topic, self._hear)
+            self._client.subscribe_topic(self._booking.topic, self._hear)
             self._stack = stack.pop_all()
 
     def _meet(self) -> dict[str, float]:
         """Check all workers; the most that one of them offers of each resource."""
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
-            answers = self._client.run(lodging.greet, self._lease)
+            answers = self._client.run(lodging.greet, self._booking)
         except (TimeoutError, distributed.TimeoutError) as exc:
             raise RunError(
                 f"no Dask worker has come to the scheduler within {PATIENCE} s",
@@ -120,7 +120,7 @@ class DaskEngine:
             lodging.perform,
             str(task),
             tuple(needs),
-            self._lease,
+            self._booking,
             key=f"{task.stem}-{uuid.uuid4().hex[:8]}",
             pure=False,
             resources=resources or None,
@@ -144,7 +144,7 @@ class DaskEngine:
             with self._lock:
                 futures = list(self._futures.values())
             self._client.cancel(futures, force=True)
-            self._client.run(lodging.dismiss, self._lease.topic, kill, on_error="ignore")
+            self._client.run(lodging.dismiss, self._booking.topic, kill, on_error="ignore")
         self._stack.close()
 
     # -- what comes back -------------------------------------------------------------------------

@@ -25,7 +25,7 @@ IDLE = 10.0
 FINAL = ("done", "failed", "lost")
 
 
-class Lease(NamedTuple):
+class Booking(NamedTuple):
     """One run, as its Dask workers know it. ``token`` stands in the files that both sides must see."""
 
     topic: str
@@ -36,9 +36,9 @@ class Lease(NamedTuple):
 
 
 class _Lodging:
-    def __init__(self, lease: Lease, threads: int, name: str) -> None:
+    def __init__(self, booking: Booking, threads: int, name: str) -> None:
         self.boxes: dict[str, queue.SimpleQueue[Event]] = {}
-        folder = Path(lease.folder)
+        folder = Path(booking.folder)
         setting = Setting(folder, folder, threads)
         self.engine = LocalEngine(setting, self._say, label=f"dask-{name}", idle=IDLE)
 
@@ -52,16 +52,16 @@ _lodgings: dict[str, _Lodging] = {}
 _lock = threading.Lock()
 
 
-def perform(task: str, needs: Needs, lease: Lease) -> None:
+def perform(task: str, needs: Needs, booking: Booking) -> None:
     """Have a task run here, and pass on what becomes of it. Returns early where Dask no longer wants it."""
     worker = distributed.get_worker()
     key = worker.get_current_task()
     with _lock:
-        if lease.topic not in _lodgings:
-            refuse_strangers(lease)
+        if booking.topic not in _lodgings:
+            refuse_strangers(booking)
             name = str(worker.name).translate(str.maketrans("/:. ", "----"))
-            _lodgings[lease.topic] = _Lodging(lease, worker.state.nthreads, name)
-        lodging = _lodgings[lease.topic]
+            _lodgings[booking.topic] = _Lodging(booking, worker.state.nthreads, name)
+        lodging = _lodgings[booking.topic]
     path, box = Path(task), queue.SimpleQueue[Event]()
     lodging.boxes[path.stem] = box
     lodging.engine.submit(path, Needs(*needs))
@@ -73,7 +73,7 @@ def perform(task: str, needs: Needs, lease: Lease) -> None:
                 lodging.engine.drop(path.stem)
                 return
             continue
-        worker.log_event(lease.topic, [event.task, event.kind, {**event.payload, "on": worker.address}])
+        worker.log_event(booking.topic, [event.task, event.kind, {**event.payload, "on": worker.address}])
         if event.kind in FINAL:
             return
 
@@ -84,19 +84,19 @@ def _unwanted(worker: Any, key: Any) -> bool:
     return found is None or found.state == "cancelled"
 
 
-def refuse_strangers(lease: Lease) -> None:
+def refuse_strangers(booking: Booking) -> None:
     """Raise ``PluginError`` where this worker sees other files, or has other code, than the run."""
-    for probe in lease.probes:
+    for probe in booking.probes:
         seen = None
         with suppress(OSError):
             seen = Path(probe).read_text(encoding="ascii")
-        if seen != lease.token:
+        if seen != booking.token:
             raise PluginError(
                 f"this Dask worker does not see {Path(probe).parent} as the run does",
                 code="store not shared",
                 fix="put the twin and its store (LDT_STORE) on a file system that all machines share",
             )
-    if package_digest("ldt_core") != lease.core:
+    if package_digest("ldt_core") != booking.core:
         raise PluginError(
             "this Dask worker has another ldt-core than the run",
             code="lock drift",
@@ -104,10 +104,10 @@ def refuse_strangers(lease: Lease) -> None:
         )
 
 
-def greet(lease: Lease, dask_worker: Any) -> tuple[PluginError | None, dict[str, float]]:
+def greet(booking: Booking, dask_worker: Any) -> tuple[PluginError | None, dict[str, float]]:
     """What is wrong with this worker, and the resources that it offers."""
     try:
-        refuse_strangers(lease)
+        refuse_strangers(booking)
     except PluginError as exc:
         exc.where = str(dask_worker.address)
         return exc, {}
