@@ -92,10 +92,10 @@ class DaskEngine:
                 where=str(self._client.scheduler.address),
                 fix="start some: dask worker ADDRESS",
             ) from exc
-        except ModuleNotFoundError as exc:
+        except Exception as exc:  # whatever unpickling our call brings up over there
             raise PluginError(
-                f"a Dask worker cannot import ldt-core: {exc}",
-                code="not installed",
+                f"a Dask worker cannot take a call of this ldt-core: {exc}",
+                code="lock drift",
                 fix="start the Dask workers in the environment of this run",
             ) from exc
         wrong = [error for error, _ in answers.values() if error is not None]
