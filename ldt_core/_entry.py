@@ -96,6 +96,10 @@ class Entry:
     def file(self, name: str) -> bytes:
         return self._checked(self.record["files"][name]).read_bytes()
 
+    def port_file(self, port: str) -> Path:
+        """The file that holds what ``port`` gave, as it should be. Raises ``StoreError`` (entry damaged)."""
+        return self._checked(self.record["ports"][port])
+
     def problems(self) -> Iterator[Problem]:
         """Everything read again and every digest computed again."""
         for kind in ("ports", "grids", "files"):

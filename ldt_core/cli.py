@@ -137,6 +137,19 @@ def build_parser(
     again.add_argument("--json", action="store_true", help="for machines, on standard output")
     again.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
+    export = add("export", "a run as open files (GeoParquet, CSV, JSON), or as an RO-Crate")
+    export.add_argument(
+        "run", nargs="?", default="last", help="a run's folder, a twin, or last (the default)"
+    )
+    export.add_argument(
+        "--to", required=True, metavar="crate|FOLDER", help="an RO-Crate, or a folder of open files"
+    )
+    export.add_argument(
+        "--out", metavar="PATH", help="where the crate goes; a zip where it ends so (default: RUN-crate)"
+    )
+    export.add_argument("--page", metavar="FILE", help="a page of `ldt view` to go with it")
+    export.add_argument("--json", action="store_true", help="for machines, on standard output")
+
     store = add("store", "what is stored of a twin: ls, verify, gc")
     store.add_argument(
         "action", choices=["ls", "verify", "gc"], help="list, read everything again, or take out what may go"
@@ -338,10 +351,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .commands.repeating import lock
 
         return lock(options)
-    if options.command == "reproduce":
-        from .commands.repeating import repeat
+    if options.command in ("reproduce", "export"):
+        from .commands import repeating
 
-        return repeat(options)
+        return {"reproduce": repeating.repeat, "export": repeating.export}[options.command](options)
     from .commands import running
 
     twin_commands = {

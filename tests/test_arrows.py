@@ -167,6 +167,8 @@ ORDER = [
     "views",
     "runs",
     "reproduce",
+    "export",
+    "crate",
     "commands",
     "cli",
 ]

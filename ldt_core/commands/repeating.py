@@ -8,15 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..engines.local import cores
 from ..errors import PluginError, RunError
+from ..export import export_run
 from ..locking import HERE, NAME, environments_of, make_lock, read_lock, rebuild, refuse_drift, write_lock
 from ..record import read_record
 from ..reproduce import Reproduction, reproduce
-from ..runs import find_run, prepare
+from ..runs import find_run, open_run, prepare
 from .output import components_apart, print_json, shown
 from .running import Bar
 
@@ -111,3 +113,27 @@ def describe(found: Reproduction) -> Iterator[str]:
         yield f"another environment: {what} was {wanted}, is {have}"
     for name in found.not_reproducible:
         yield f"not reproducible: {name} (its source says no version)"
+
+
+def export(options: argparse.Namespace) -> int:
+    """A run as open files in a folder, or as an RO-Crate."""
+    folder = find_run(options.run)
+    page = None if options.page is None else Path(options.page)
+    with components_apart():
+        run = open_run(folder)
+        if options.to == "crate":
+            from ..crate import write_crate
+
+            out = Path(options.out or f"{folder.resolve().name}-crate")
+            found = write_crate(run, out, page)
+        else:
+            out = Path(options.out or options.to)
+            found = export_run(run, out, page)
+    if options.json:
+        print_json({"out": str(out), "files": [asdict(f) for f in found.files]})
+        return 0
+    results = sum(f.path.startswith("results/") for f in found.files)
+    print(f"{shown(out)}: {results} recordings, {len(found.files) - results} other files")
+    for sentence in dict.fromkeys(s for f in found.files for s in f.synthetic):
+        print(f"synthetic: {sentence}")
+    return 0
