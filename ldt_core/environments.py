@@ -56,11 +56,6 @@ class Environment(NamedTuple):
         """What its plugins offer, read from their files."""
         return offered_in([self.site], list(self.path))
 
-    def packages(self) -> tuple[tuple[str, str], ...]:
-        """(name, version) of every distribution in it."""
-        found = importlib.metadata.distributions(path=[self.site])
-        return tuple(sorted((d.metadata["Name"].lower().replace("_", "-"), d.version) for d in found))
-
 
 # -- what is wanted, and the environments that give it -----------------------------------------------
 

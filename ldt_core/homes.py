@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -150,9 +149,3 @@ def _differences(offer: Offer) -> str:
             told.append(f"{name} {version} where this one has {here}")
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
     return f": {', '.join(told[:3])}{more}" if told else ""
-
-
-def environments_of(homes: Iterable[Home]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """(name, version) of all that is in each environment of its own, by the digest of its lock."""
-    found = {h.environment.digest: h.environment for h in homes if h.environment is not None}
-    return {digest: environment.packages() for digest, environment in found.items()}

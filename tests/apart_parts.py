@@ -90,6 +90,40 @@ class Walker(_Part, ldt.Simulator):
         self.steps = int.from_bytes(state, "little")
 
 
+class Basin(_Part, ldt.Simulator):
+    """Half of its level, a quarter of what comes in, and chance; its level and where chance stands are its state."""
+
+    id = "basin"
+    stochastic = True
+    level = 1.0
+
+    def initialize(self, inputs: ldt.Tables) -> Any:
+        return {"out": self.rows(0)}
+
+    def rows(self, at: int) -> ldt.Table:
+        return ldt.Table(
+            {
+                "time": [self.context.instant(at)] * 2,
+                "id": ["low", "høj"],
+                "value": [self.level, 2 * self.level],
+            }
+        )
+
+    def step(self, inputs: ldt.Tables, until: int) -> Any:
+        flow = float(inputs["in"]["value"].sum())
+        self.level = 0.5 * self.level + 0.25 * flow / 3 + float(self.context.rng.random())
+        self.context.flag(
+            "highest", max([self.level, *(f.value for f in self.context.flags)]), "of all windows"
+        )
+        return {"out": self.rows(self.context.window.start)}
+
+    def get_state(self) -> bytes:
+        return repr(self.level).encode()
+
+    def set_state(self, state: bytes) -> None:
+        self.level = float(state)
+
+
 class Spring(ldt.DataSource):
     """Two batches; its version is its file's first word."""
 
@@ -184,7 +218,7 @@ def ldt_data_sources() -> list[type[ldt.DataSource]]:
 
 @ldt.hookimpl
 def ldt_simulators() -> list[type[ldt.Simulator]]:
-    return [Walker]
+    return [Walker, Basin]
 
 
 @ldt.hookimpl

@@ -28,6 +28,7 @@ from ldt_core.errors import Cancelled, ChildError, InputError, LdtError, PluginE
 from ldt_core.isolation import Place, load_isolated
 from ldt_core.runner import Member, Setting, run_stage
 from ldt_core.tables import check, port_as_dict
+from ldt_core.wires import Wire
 
 sys.path.insert(0, str(Path(__file__).parent))
 import apart
@@ -49,7 +50,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
     apart.put_stand_ins(folder)
     code = (HERE / "apart_parts.py").read_text(encoding="utf-8")
     apart.put_plugin(
-        folder, "ldt-apart", code, {"mirror": "model", "walker": "simulator", "spring": "source"}
+        folder,
+        "ldt-apart",
+        code,
+        {"mirror": "model", "walker": "simulator", "basin": "simulator", "spring": "source"},
     )
     with pytest.MonkeyPatch.context() as patch:
         for name, value in apart.only_links(folder).items():
@@ -77,7 +81,7 @@ def here() -> Iterator[dict[str, Any]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["ldt_apart"] = module
     spec.loader.exec_module(module)
-    yield {"mirror": module.Mirror, "walker": module.Walker, "spring": module.Spring}
+    yield {"mirror": module.Mirror, "walker": module.Walker, "basin": module.Basin, "spring": module.Spring}
     del sys.modules["ldt_apart"]
 
 
@@ -237,6 +241,33 @@ def test_chance_and_flags_go_back_with_the_state(here: dict[str, Any], there: Ca
         walker.finalize()
     assert found[0] == found[1]
     assert [f.name for f in found[1][3]] == ["restored", "steps"]
+
+
+@pytest.mark.parametrize("when", ["lag", "iterate"])
+def test_a_loop_comes_to_the_same_bits_whoever_of_it_is_isolated(
+    here: dict[str, Any], there: Callable[..., Any], tmp_path: Path, when: str
+) -> None:
+    def looped(first: Any, second: Any) -> Any:
+        ports = {"inputs": {"in": port_as_dict(OUT)}, "outputs": {"out": port_as_dict(OUT)}}
+        members = [
+            Member(
+                name, kind, kind.Params.model_validate(ports), {"in": OUT}, {"out": OUT}, 60 * SECOND, seed
+            )
+            for name, kind, seed in (("a", first, 1), ("b", second, 2))
+        ]
+        wires = [
+            Wire("a", "out", "b", "in", methods={"value": "mean"}),
+            Wire("b", "out", "a", "in", when=when, methods={"value": "mean"}),
+        ]
+        start = np.datetime64("2026-03-02T05:00", "us")
+        setting = Setting(start, 300 * SECOND, "EPSG:25832", None, tmp_path / "scratch", tmp_path / "cache")
+        return run_stage(members, wires, {}, {"a.out": None, "b.out": None}, setting)
+
+    near, far = here["basin"], there("basin")
+    expected = said(lambda: looped(near, near))
+    assert len(expected[0]["a.out"]) == 2
+    for pair in ((far, near), (near, far), (far, far)):
+        assert said(lambda pair=pair: looped(*pair)) == expected
 
 
 def test_a_source_is_read_in_batches_and_says_its_version(there: Callable[..., Any], tmp_path: Path) -> None:

@@ -62,6 +62,23 @@ print(json.dumps([found, Meter().read()]))
     assert without["peak_memory"] < 100 * MIB
 
 
+@linux
+def test_the_time_of_a_program_that_is_still_at_work_counts() -> None:
+    program = "import time\nwhile time.process_time() < 0.4: pass\nprint(flush=True); input()"
+    found, idle = apart(f"""
+import json, subprocess, sys
+from ldt_core.usage import Meter
+meter = Meter()
+child = subprocess.Popen([sys.executable, "-c", {program!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdout.readline()
+found, after = meter.read(), Meter()
+child.communicate(b"\n")
+print(json.dumps([found, after.read()]))
+""")
+    assert 0.4 <= found["cpu_seconds"] < 5
+    assert idle["cpu_seconds"] < 0.3
+
+
 def task(started: str, seconds: float, cpu: float, memory: int) -> dict[str, Any]:
     return {"started": started, "seconds": seconds, "cpu_seconds": cpu, "peak_memory": memory}
 
