@@ -72,7 +72,7 @@ meter = Meter()
 child = subprocess.Popen([sys.executable, "-c", {program!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 child.stdout.readline()
 found, after = meter.read(), Meter()
-child.communicate(b"\n")
+child.communicate(b"\\n")
 print(json.dumps([found, after.read()]))
 """)
     assert 0.4 <= found["cpu_seconds"] < 5
