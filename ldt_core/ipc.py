@@ -245,6 +245,7 @@ class Channel:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._rest = b""
+        self._begun: tuple[bytearray, int] | None = None
 
     def say(self, head: Mapping[str, Any], blocks: Iterable[Any] = ()) -> None:
         text = json.dumps(head).encode()
@@ -270,7 +271,9 @@ class Channel:
         Raises ``BlockingIOError`` where the socket has a time limit and no whole frame has come yet;
         what has come is kept.
         """
-        data = self._rest
+        data: Any = self._rest
+        if self._begun is not None:
+            data = self._whole(*self._begun)
         while len(data) < _START.size:
             data = self._more(data)
         mark, head, body = _START.unpack_from(data)
@@ -279,7 +282,13 @@ class Channel:
             raise Garbled(bytes(data[:80]))
         total = _START.size + head + body
         if len(data) < total:
-            data = self._whole(data, total)
+            try:
+                block = bytearray(total)
+            except (MemoryError, OverflowError):
+                raise Garbled(bytes(data[:80])) from None
+            block[: len(data)] = data
+            self._rest = b""
+            data = self._whole(block, len(data))
         self._rest = bytes(data[total:]) if len(data) > total else b""
         try:
             return json.loads(bytes(data[_START.size : _START.size + head])), memoryview(data)[
@@ -298,17 +307,17 @@ class Channel:
             raise EOFError
         return data + more if data else more
 
-    def _whole(self, data: bytes, total: int) -> Any:
+    def _whole(self, block: bytearray, have: int) -> bytearray:
         """A frame that did not come in one piece: the rest is received where it will stay."""
-        block = bytearray(total)
-        block[: len(data)] = data
-        view, have = memoryview(block), len(data)
-        while have < total:
+        view = memoryview(block)
+        while have < len(block):
             try:
                 count = self.socket.recv_into(view[have:])
             except BlockingIOError:
-                continue  # the frame has begun, so its rest is on its way
+                self._begun = (block, have)
+                raise
             if not count:
                 raise EOFError
             have += count
+        self._begun = None
         return block

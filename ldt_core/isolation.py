@@ -105,7 +105,7 @@ def _ask_once(place: Place, head: Mapping[str, Any]) -> dict[str, Any]:
     """One question that needs no instance."""
     process = borrow(place)
     try:
-        reply, _ = process.ask(head, timeout=place.timeout)
+        reply, _ = process.ask(head, timeout=None)
         _raise_said(reply, process)
         return reply
     finally:

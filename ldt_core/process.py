@@ -32,7 +32,9 @@ _log = logging.getLogger("ldt.isolation")
 PROTOCOL = 1
 _PATIENCE = 5.0
 """Seconds that a process has to end after it was asked to; its keeper kills what does not."""
-_TICK = struct.pack("@ll", 0, 100_000)
+_TICK, _STUCK = struct.pack("@ll", 0, 100_000), struct.pack("@ll", 60, 0)
+"""How long the socket waits for the next bytes before we look around, and for room before we give up."""
+_MOST_IDLE = 4
 _KEPT_WORDS = 4096
 _LOUDEST = 1 << 20
 """Bytes of one process's output that are handed on to the log."""
@@ -57,9 +59,9 @@ class Process:
         self.memory = memory
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _STUCK)
         self.channel = Channel(ours)
         self.busy = False
-        self.told = ""
         self._tail: deque[bytes] = deque()
         words = [environment.python, "-P", "-m", "ldt_core.child", str(os.getpid()), str(memory or 0)]
         try:
@@ -109,6 +111,8 @@ class Process:
         self.busy = True
         try:
             self.channel.say(head, blocks or ())
+        except BlockingIOError:
+            self.spoil("its process takes no message")
         except OSError:
             self._fail()
         last = None if timeout is None else time.monotonic() + timeout / 1e6
@@ -117,29 +121,30 @@ class Process:
             try:
                 reply, body = self.channel.hear()
             except BlockingIOError:
-                now = time.monotonic()
-                if last is not None and now > last:
-                    self._give_up(head["do"], timeout or 0)
-                if cancelled is not None and now > cancelled + _PATIENCE:
-                    self.end()
-                    raise e.Cancelled("the run was cancelled", code="cancelled") from None
-                if cancelled is None and context is not None and context.cancelled():
-                    cancelled = now
-                    with suppress(OSError):
-                        self.channel.say({"do": "cancel"})
-                continue
+                pass
             except (EOFError, OSError):
                 self._fail()
             except Garbled as exc:
                 self.spoil(f"its process said what is no message: {exc.args[0]!r}")
-            if "log" in reply:
-                (_log if context is None else context.log).log(reply["level"], "%s", reply["log"])
-            elif "progress" in reply:
-                if context is not None:
-                    context.progress(reply["progress"])
             else:
-                self.busy = False
-                return reply, body
+                if "log" in reply:
+                    (_log if context is None else context.log).log(reply["level"], "%s", reply["log"])
+                elif "progress" in reply:
+                    if context is not None:
+                        context.progress(reply["progress"])
+                else:
+                    self.busy = False
+                    return reply, body
+            now = time.monotonic()
+            if last is not None and now > last:
+                self._give_up(head["do"], timeout or 0)
+            if cancelled is not None and now > cancelled + _PATIENCE:
+                self.end()
+                raise e.Cancelled("the run was cancelled", code="cancelled")
+            if cancelled is None and context is not None and context.cancelled():
+                cancelled = now
+                with suppress(OSError):
+                    self.channel.say({"do": "cancel"})
 
     # -- how it ends --
 
@@ -248,8 +253,11 @@ def borrow(place: Place) -> Process:
 def give_back(process: Process, fresh: bool = False) -> None:
     if process.busy or fresh:
         process.end()
-    else:
-        _idle.setdefault(process.key, []).append(process)
+        return
+    _idle.setdefault(process.key, []).append(process)
+    resting = [waiting for waiting in _idle.values() if waiting]
+    if sum(map(len, resting)) > _MOST_IDLE:
+        resting[0].pop(0).end()
 
 
 @atexit.register

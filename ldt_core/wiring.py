@@ -166,7 +166,11 @@ def resolve_node(twin: Twin, catalog: Catalog, cache: Path, name: str, entry: Co
 
 def _resolve(proof: _Proof, name: str, entry: ComponentEntry) -> Node:
     twin = proof.twin
-    home, component = _at_home(proof, name, entry)
+    try:
+        home, component = _at_home(proof, name, entry)
+    except e.ChildError as exc:
+        exc.where = f"{twin.place('components', name)} ({name}, start)"
+        raise
     if issubclass(component, Viewer):
         raise e.TwinFileError(
             f"'{entry.use}' is a viewer and stands under views:, not components:",

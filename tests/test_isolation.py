@@ -95,7 +95,8 @@ def there(environment: Environment) -> Callable[..., Any]:
 
 def run(component: Any, folder: Path, deed: str = "", steps: int = 4, **more: Any) -> Any:
     """A whole stage of one walker: its outcome, or the error."""
-    params = component.Params.model_validate({"outputs": {"out": port_as_dict(OUT)}, "deed": deed})
+    raw = {"outputs": {"out": port_as_dict(OUT)}, "deed": deed, "stops": more.pop("stops", [])}
+    params = component.Params.model_validate(raw)
     member = Member("walk", component, params, {}, {"out": OUT}, 60 * SECOND, 7)
     start = np.datetime64("2026-03-02T05:00", "us")
     box = (600_000.0, 5_700_000.0, 606_000.0, 5_706_000.0)
@@ -359,6 +360,31 @@ def test_the_end_of_a_process_is_told(there: Callable[..., Any], tmp_path: Path,
     assert caught.value.fix
     if deed == "wait":
         gone(pids_of(tmp_path))
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1 << 60], ids=["a MiB", "more than there is"])
+def test_a_message_that_never_comes_to_its_end_is_told(
+    there: Callable[..., Any], tmp_path: Path, size: int
+) -> None:
+    with pytest.raises(ChildError) as caught:
+        run(there("walker", timeout=SECOND), tmp_path, "promise", stops=[size])
+    assert caught.value.code == ("timed out" if size == 1 << 20 else "contract broken")
+
+
+def test_who_logs_for_ever_is_ended_in_time_too(there: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(ChildError) as caught:
+        run(there("walker", timeout=SECOND), tmp_path, "babble")
+    assert caught.value.code == "timed out"
+
+
+def test_few_processes_rest(there: Callable[..., Any]) -> None:
+    params = {"outputs": {"out": port_as_dict(OUT)}}
+    walkers = [there("walker")(params) for _ in range(5)]
+    pids = [w._process.pid for w in walkers]
+    for walker in walkers:
+        walker.finalize()
+    gone(pids[:1])
+    assert sum(map(len, process._idle.values())) <= 4
 
 
 def test_output_without_end_breaks_nothing(there: Callable[..., Any], tmp_path: Path) -> None:
