@@ -303,6 +303,10 @@ class Sumo(ldt.Simulator):
 
     # State
 
+    def capabilities(self) -> frozenset[str]:
+        """``state`` is a promise of the same bits, which a snapshot does not keep."""
+        return super().capabilities() if self.params.state == "replay" else frozenset()
+
     def get_state(self) -> bytes:
         """The state at the end of the last window; see the parameter ``state`` for what it can do."""
         teleports = self._teleports_before

@@ -71,6 +71,12 @@ def test_a_simulator_can_go_back(grid: Path, sumo: Make) -> None:
     assert simulator.step({}, 240 * ldt.SECOND)["flow"] == once["flow"]
 
 
+def test_only_what_is_exact_claims_the_capability(grid: Path, sumo: Make) -> None:
+    params = {"network": str(grid), **GRID}
+    assert sumo(params).capabilities() == {"state"}
+    assert sumo({**params, "state": "snapshot"}).capabilities() == frozenset()
+
+
 def test_a_snapshot_keeps_every_vehicle_and_counts_none_twice(grid: Path, sumo: Make, play: Play) -> None:
     """SUMO's own saved state is not exact to the bit; what it must keep are vehicles and counts."""
     params = {"network": str(grid), **GRID, "state": "snapshot"}
