@@ -28,6 +28,7 @@ class FlowParams(Network):
     generation_scale: float | None = ldt.Field(
         None, ge=0, description="its static generators times this, instead of their own scaling"
     )
+    open_lines: list[str] = ldt.Field([], description="lines that are out of service all the time")
     power_factor: float = ldt.Field(
         0.97, gt=0, le=1, description="of demand that comes from other components"
     )
@@ -117,7 +118,9 @@ class PowerFlow(ldt.Model):
 
     def _read(self) -> network.Grid:
         p = self.params
-        return network.Grid(network.read(p), p.title, p.load_scale, p.generation_scale, p.power_factor)
+        grid = network.Grid(network.read(p), p.title, p.load_scale, p.generation_scale, p.power_factor)
+        grid.open(p.open_lines)
+        return grid
 
     def _fed(self, grid: network.Grid, who: Consumers) -> dict[str, int]:
         return {name: grid.position(bus, "consumers.bus") for name, bus in who.bus.items()}

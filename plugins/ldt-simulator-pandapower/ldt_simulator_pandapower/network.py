@@ -7,9 +7,10 @@ import difflib
 import importlib.metadata
 import inspect
 import io
+import logging
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ SOURCES = ("sgen", "gen", "asymmetric_sgen")
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """pandapower warns of its own networks' age; nobody who runs a twin can mend that."""
+    """pandapower warns of its own networks' age, and that numba is absent; no reader of a run can mend that."""
+    logging.getLogger("pandapower").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield
@@ -143,6 +145,11 @@ class Grid:
         table["scaling"] = 1.0
         at = np.array([self._place[str(b)] for b in table.bus], np.int64)
         return at, table.p_mw.to_numpy(float) * factor, table.q_mvar.to_numpy(float) * factor
+
+    def open(self, lines: Sequence[str]) -> None:
+        """Take lines out of service for good."""
+        at = self._find(np.array(lines, object), self._line_place, "open_lines", "line")
+        self._closed[at] = False
 
     # -- what it must carry -----------------------------------------------------------------
 

@@ -160,6 +160,14 @@ def test_an_opened_line_leaves_what_it_fed_without_voltage(pair: Path) -> None:
     assert tables["lines"]["loading"][0] == 0
 
 
+def test_a_line_that_is_out_of_service_stays_out(pair: Path) -> None:
+    model = PowerFlow({"file": str(pair), "open_lines": ["0"]})
+    assert flow(model)["voltage"]["voltage"].tolist() == [1.0, 0.0]
+    assert flow(model)["balance"]["unserved"][0] == pytest.approx(2000)
+    with pytest.raises(ldt.InputError, match="no line '7'"):
+        flow(PowerFlow({"file": str(pair), "open_lines": ["7"]}))
+
+
 def test_consumers_of_another_component_draw_at_their_bus_and_see_its_voltage(pair: Path) -> None:
     who = {"entity": "water-pump", "id": "pump", "bus": {"P1": "1", "P2": "0"}}
     model = PowerFlow({"file": str(pair), "consumers": who})

@@ -81,6 +81,14 @@ class WaterNetwork(ldt.Simulator):
         """Read the network, compute the hours before ``begin``, and give places and tank levels."""
         self._work = Path(tempfile.mkdtemp(prefix="water-", dir=self.context.scratch.resolve()))
         self._net = network.Network(self.params.path(), self.params.place)
+        strange = sorted(set(self.params.out_of_service) - set(self._net.links))
+        if strange:
+            raise ldt.ParamError(
+                f"'{self.params.title}' has no pump, pipe or valve '{strange[0]}'",
+                code="ids do not pair",
+                where="out_of_service",
+                fix="pumps are " + ", ".join(self._net.pumps[:12]) + "; ldt view shows the pipes",
+            )
         self._open()
         return {**self._net.tables(), "tanks": windows.tanks(self.hydraulics, self.context.instant(0))}
 
@@ -137,7 +145,8 @@ class WaterNetwork(ldt.Simulator):
                 self._tripped.add(pump)
             elif voltage >= p.restart:
                 self._tripped.discard(pump)
-        shut = {pump for pump, may in told.get("available", {}).items() if not may}
+        shut = set(p.out_of_service)
+        shut |= {pump for pump, may in told.get("available", {}).items() if not may}
         shut |= {pipe for pipe, may in told.get("open", {}).items() if not may}
         hydraulics.shut(shut | self._tripped)
         demands = {node: flow / 3600.0 for node, flow in told.get("demand", {}).items()}

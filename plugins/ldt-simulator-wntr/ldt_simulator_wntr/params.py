@@ -54,6 +54,9 @@ class Params(ldt.Params):
     pressure: Pressure | None = ldt.Field(
         None, description="demand depends on pressure; without it, it does as the file says"
     )
+    out_of_service: list[str] = ldt.Field(
+        [], description="pumps, pipes and valves that are shut from the run's start on"
+    )
     undervoltage: float = ldt.Field(
         0.85, ge=0, description="a pump stops when the voltage at its supply falls below this share"
     )

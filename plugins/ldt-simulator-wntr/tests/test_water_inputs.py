@@ -107,6 +107,14 @@ def test_a_control_by_level_cannot_open_what_is_kept_shut(water: Make, play: Pla
     assert [r["balance"]["into_tanks"][0] > 0 for r in results] == [True, False, False, True]
 
 
+def test_what_is_out_of_service_never_runs_after_the_start(water: Make, play: Play) -> None:
+    component = water(network="Net3", begin="2h", out_of_service=["335"])
+    results = play(component, [1, 2], lambda h: {"available": rows("pump", "available", **{"335": True})})
+    assert [r["pumps"]["running"].tolist() for r in results] == [[100, 0], [100, 0]]
+    with pytest.raises(ldt.ParamError, match="no pump, pipe or valve 'X'"):
+        water(network="Net3", out_of_service=["X"])
+
+
 def test_a_rule_cannot_open_what_is_kept_shut(small: Any, water: Make, play: Play, write: Write) -> None:
     rule = "[RULES]\nRULE 1\nIF SYSTEM TIME >= 0\nTHEN PUMP M STATUS IS OPEN\n[ENERGY]"
     text = small.PUMP.replace("LINK M CLOSED AT TIME 5", "").replace("[ENERGY]", rule)
