@@ -123,7 +123,7 @@ class EvCharging(ldt.Simulator):
                 fix="name the buses",
             )
         self._ids = np.array(chosen, object)
-        return {"demand": self._demand(np.zeros(len(chosen))), "waiting": self._waiting(0)}
+        return {"waiting": self._waiting(0)}
 
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables:
         start, seconds = self._now, (until - self._now) / ldt.SECOND
@@ -161,7 +161,7 @@ class EvCharging(ldt.Simulator):
         share: NDArray[np.float64] = (found - droop.none) / (droop.full - droop.none)
         return share.clip(0.0, 1.0)
 
-    def _demand(self, power: NDArray[np.float64], start: int = 0) -> ldt.Table:
+    def _demand(self, power: NDArray[np.float64], start: int) -> ldt.Table:
         time = np.full(len(self._ids), self.context.instant(start))
         return ldt.Table({"time": time, "bus": self._ids, "power": power})
 

@@ -23,7 +23,7 @@ def voltage() -> ldt.Column:
         "x:voltage_magnitude",
         cell="mean",
         range=(0, 3),
-        description="of the rated voltage; 0 where nothing supplies the bus",
+        description="voltage, of the rated one",
     )
 
 
@@ -33,7 +33,9 @@ NETWORK: dict[str, ldt.Port] = {
             "bus": ldt.text(),
             "name": ldt.text(nulls=True),
             "rated_voltage": ldt.number("kV", "x:rated_voltage", range=(0, 2000)),
-            "load": ldt.number("kW", "x:rated_electric_power", description="of the network's own loads"),
+            "load": ldt.number(
+                "kW", "x:rated_electric_power", description="rated power of the network's own loads"
+            ),
             "geometry": ldt.geometry("Point", nulls=True),
         },
         at="start",
@@ -94,13 +96,14 @@ FLOW_OUTPUTS: dict[str, ldt.Port] = {
         },
         entity=BUS,
         id="bus",
+        description="0 where nothing supplies the bus.",
     ),
     "lines": ldt.Port(
         {
             "time": _TIME,
             "line": ldt.text(),
             "loading": ldt.number("%", "x:line_loading", cell="mean", range=(0, 1e6)),
-            "power": power("from the line's first bus into it"),
+            "power": power("power from the first bus into the line"),
             "losses": power(),
         },
         entity=LINE,
@@ -119,18 +122,18 @@ FLOW_OUTPUTS: dict[str, ldt.Port] = {
     "balance": ldt.Port(
         {
             "time": _TIME,
-            "imported": power("from the grid above, less than zero when it is fed"),
-            "generation": power("of generators in this grid"),
-            "load": power("drawn at buses, with shunts and storage"),
-            "losses": power("in lines, transformers and impedances"),
-            "unserved": power("asked for at buses that nothing supplies"),
+            "imported": power("power from the grid above, less than zero when it is fed"),
+            "generation": power("power of generators in this grid"),
+            "load": power("power drawn at buses, with shunts and storage"),
+            "losses": power("losses in lines, transformers and impedances"),
+            "unserved": power("power asked for at buses that nothing supplies"),
             "lowest_voltage": ldt.number("1", "x:voltage_magnitude", cell="min", range=(0, 3)),
             "overloaded": ldt.number(
                 "%",
                 "x:overloaded_lines",
                 cell="mean",
                 range=(0, 100),
-                description="lines loaded beyond 100 %",
+                description="lines in service that are loaded beyond 100 %",
             ),
         },
         description="imported + generation = load + losses, in every window. The lowest voltage is that of supplied buses.",

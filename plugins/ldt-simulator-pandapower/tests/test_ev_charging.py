@@ -88,9 +88,9 @@ def test_a_saved_state_goes_on_bit_by_bit() -> None:
 
 
 def test_chargers_stand_where_loads_are_or_where_they_are_named() -> None:
-    demand = charging({}).initialize({"buses": BUSES})["demand"]
-    assert demand["bus"].tolist() == ["a", "b"]
-    assert charging({"buses": ["c"]}).initialize({"buses": BUSES})["demand"]["bus"].tolist() == ["c"]
+    waiting = charging({}).initialize({"buses": BUSES})["waiting"]
+    assert waiting["bus"].tolist() == ["a", "b"]
+    assert charging({"buses": ["c"]}).initialize({"buses": BUSES})["waiting"]["bus"].tolist() == ["c"]
     with pytest.raises(ldt.ParamError, match="no bus 'x'"):
         charging({"buses": ["x"]})
     with pytest.raises(ldt.ParamError, match="no bus has loads"):

@@ -68,7 +68,7 @@ def drop(p: float, q: float) -> float:
     return math.sqrt((-b + math.sqrt(b * b - 4 * (r * r + x * x) * (p * p + q * q))) / 2)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.floats(-3000, 12_000), st.floats(0.85, 1.0))
 def test_a_line_drops_the_voltage_by_the_formula(kilowatts: float, factor: float) -> None:
     with pytest.MonkeyPatch.context() as patch:

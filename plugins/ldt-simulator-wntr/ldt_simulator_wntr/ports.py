@@ -88,9 +88,11 @@ STEP: dict[str, ldt.Port] = {
         {
             "time": _TIME,
             "node": ldt.text(),
-            "pressure": ldt.number("m", "x:pressure_head", cell="mean", description="metres of water"),
-            "demand": _flow("delivered"),
-            "unmet": _flow("asked for and not delivered, because the pressure is too low", (0, 1e9)),
+            "pressure": ldt.number(
+                "m", "x:pressure_head", cell="mean", description="pressure, in metres of water"
+            ),
+            "demand": _flow("water delivered"),
+            "unmet": _flow("water not delivered, because the pressure is too low", (0, 1e9)),
         },
         entity=NODE,
         id="node",
@@ -100,7 +102,7 @@ STEP: dict[str, ldt.Port] = {
         {
             "time": _TIME,
             "pipe": ldt.text(),
-            "flow": _flow("from the pipe's first node to its second"),
+            "flow": _flow("flow from the first node to the second"),
             "velocity": ldt.number("m/s", "x:water_velocity", cell="mean", range=(0, 1000)),
         },
         entity=PIPE,
@@ -111,12 +113,14 @@ STEP: dict[str, ldt.Port] = {
             "time": _TIME,
             "pump": ldt.text(),
             "power": ldt.number(
-                "kW", "x:electric_power", cell="mean", range=(0, 1e9), description="drawn by its motor"
+                "kW",
+                "x:electric_power",
+                cell="mean",
+                range=(0, 1e9),
+                description="electric power of the pump",
             ),
             "flow": _flow(),
-            "head": ldt.number(
-                "m", "x:head_gain", cell="mean", description="gained while it ran; 0 where it did not"
-            ),
+            "head": ldt.number("m", "x:head_gain", cell="mean", description="head gained while the pump ran"),
             "running": ldt.number("%", "x:running_share", cell="mean", range=(0, 100)),
         },
         entity=PUMP,
@@ -126,7 +130,7 @@ STEP: dict[str, ldt.Port] = {
         {
             "time": _TIME,
             "node": ldt.text(),
-            "level": ldt.number("m", "x:tank_level", description="above the tank's bottom"),
+            "level": ldt.number("m", "x:tank_level", description="level above the tank's bottom"),
             "volume": ldt.number("m3", "x:water_volume"),
         },
         entity=NODE,
@@ -136,10 +140,10 @@ STEP: dict[str, ldt.Port] = {
     "balance": ldt.Port(
         {
             "time": _TIME,
-            "from_sources": _volume("out of reservoirs, less what flowed back"),
-            "into_tanks": _volume("less what flowed out"),
-            "delivered": _volume("to consumers, with leaks that the file has as emitters"),
-            "unmet": _volume("asked for and not delivered"),
+            "from_sources": _volume("water out of reservoirs, less what flowed back"),
+            "into_tanks": _volume("water into tanks, less what flowed out"),
+            "delivered": _volume("water delivered, with leaks that the file has as emitters"),
+            "unmet": _volume("water not delivered"),
             "pump_energy": ldt.number("kW.h", "x:electric_energy", cell="sum", range=(0, 1e12)),
         },
         description="from_sources = delivered + into_tanks, within the solver's accuracy.",
