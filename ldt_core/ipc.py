@@ -291,7 +291,7 @@ class Channel:
             data = self._whole(block, len(data))
         self._rest = bytes(data[total:]) if len(data) > total else b""
         try:
-            return json.loads(bytes(data[_START.size : _START.size + head])), memoryview(data)[
+            return json.loads(str(data[_START.size : _START.size + head], "utf-8")), memoryview(data)[
                 _START.size + head : total
             ]
         except ValueError:
