@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import shutil
 import tempfile
@@ -16,7 +17,7 @@ from pydantic import BaseModel, SecretStr
 
 from .catalog import installed
 from .checkpoint import Checkpoint, Refused, spliced, unsaved_because, windows_before
-from .errors import DataError, PluginError, RunError, StoreError
+from .errors import ChildError, DataError, PluginError, RunError, StoreError
 from .identity import core_digest, digest_package, lock_digest, package_digest
 from .interfaces import CONTRACT, AnyPort, Context, DataSource, File, Flag, Query, file_digest, format_instant
 from .planning import Planner
@@ -26,6 +27,11 @@ from .store import Store
 from .tables import Recording, port_as_dict
 from .twin import Twin, load_twin
 from .wiring import Node, Plan, Stage, canonical
+
+_log = logging.getLogger("ldt.tasks")
+_Went = tuple[Outcome, int | None]
+_ATTEMPTS = 3
+"""As often as an engine runs the task of a worker that is killed."""
 
 
 @lru_cache(maxsize=4096)
@@ -230,7 +236,7 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
         )
 
     try:
-        outcome, resumed = _go_on(run, checkpoints, left)
+        outcome, resumed = _in_spite_of_kills(lambda: _go_on(run, checkpoints, left), scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     _refuse_changed_code(task["fields"], plan)
@@ -254,6 +260,23 @@ def steps_of(nodes: Sequence[Node]) -> list[int] | None:
     if any(unsaved_because(n.component, n.capabilities, n.outputs, n.step) for n in nodes):
         return None
     return [n.step for n in nodes if n.step is not None]
+
+
+def _in_spite_of_kills(work: Callable[[], _Went], scratch: Path) -> _Went:
+    """A component's own process that was killed is no end yet, as a killed worker is none."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return work()
+        except ChildError as exc:
+            if exc.code != "killed":
+                raise
+            if attempt == _ATTEMPTS:
+                exc.what = f"{_ATTEMPTS} times in a row, {exc.what}"
+                raise
+            _log.warning("%s; it is run again (%d of %d)", exc, attempt + 1, _ATTEMPTS)
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+    raise AssertionError
 
 
 def _go_on(

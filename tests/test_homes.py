@@ -38,11 +38,14 @@ class Teller(ldt.Model):
     class Params(ldt.Params):
         add: float = 0.0
         notes: str = ""
+        falls: int = 3
     def compute(self, inputs):
         if self.params.notes:
             with open(self.params.notes, "a") as stream:
                 stream.write(str(os.getpid()) + "\\n")
-            while True:
+            with open(self.params.notes) as stream:
+                falls = len(stream.readlines()) <= self.params.falls
+            while falls:
                 time.sleep(0.01)
         stamp = [self.context.instant(self.context.window.start)]
         value = float(apart_lib.VERSION.partition(".")[0]) + self.params.add
@@ -349,9 +352,12 @@ def test_nothing_is_left_of_a_run_that_was_ended(room: Room, tmp_path: Path, num
     wait(lambda: not any(alive(p) for p in below))
 
 
-def test_a_killed_process_of_a_component_is_told_with_its_place(room: Room, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("falls", "code"), [(1, 0), (3, 13)], ids=["once", "each time"])
+def test_a_component_whose_process_is_killed_runs_again_and_not_for_ever(
+    room: Room, tmp_path: Path, falls: int, code: int
+) -> None:
     notes = tmp_path / "notes"
-    room.write(a=f"use: old, package: ldt-old, params: {{notes: {notes}}}")
+    room.write(a=f"use: old, package: ldt-old, params: {{notes: {notes}, falls: {falls}}}")
     driver = subprocess.Popen(
         room.command("run", "--workers", "1"),
         cwd=room.twin,
@@ -360,9 +366,14 @@ def test_a_killed_process_of_a_component_is_told_with_its_place(room: Room, tmp_
         stdout=-3,
         text=True,
     )
-    wait(lambda: notes.is_file() and notes.read_text().endswith("\n"))
-    os.kill(int(notes.read_text()), signal.SIGKILL)
+    for number in range(1, falls + 1):
+        wait(lambda number=number: notes.is_file() and notes.read_text().count("\n") == number)
+        os.kill(int(notes.read_text().split()[-1]), signal.SIGKILL)
     said = driver.communicate()[1]
-    assert driver.returncode == 13
-    assert "its process was killed by SIGKILL" in said
-    assert "a, [0 s, 60 s)" in said
+    assert driver.returncode == code, said
+    if code:
+        assert "3 times in a row, its process was killed by SIGKILL" in said
+        assert "a, [0 s, 60 s)" in said
+    else:
+        (record,) = (room.twin / "runs").glob("*/run.json")
+        assert room.values(json.loads(record.read_text())) == {"a": 1.0}
