@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workshop import Workshop, alive, install, wait
+from workshop import Workshop, install, wait
 
 TASKS, WORKERS = 64, 2
 
@@ -37,6 +37,10 @@ def note(name, what):
 def parent_of(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
+def named(pid):
+    """A process and when it began: its number will be another's some day."""
+    return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[19]}"
+
 class Engine(ldt.Simulator):
     """Has a program of its own, as SUMO is one; falls with it."""
     id = "engine"
@@ -46,7 +50,8 @@ class Engine(ldt.Simulator):
     def step(self, inputs, until):
         note("computed", self.params.number)
         program = subprocess.Popen(["sleep", "0.02"], start_new_session=True)
-        note("pids", f"{os.getpid()} {program.pid} {os.getppid()} {parent_of(os.getppid())}")
+        pids = os.getpid(), program.pid, os.getppid(), parent_of(os.getppid())
+        note("pids", " ".join(map(named, pids)))
         if program.wait():
             os._exit(1)
         start = self.context.instant(self.context.window.start)
@@ -69,6 +74,16 @@ scenarios:
 """
 
 
+def lives(process: str) -> bool:
+    """Whether this process, and no later one with its number, still runs."""
+    pid, _, began = process.partition(":")
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return fields[0] != "Z" and fields[19] == began
+
+
 class Fire:
     """Kills what a run has started, and counts what that may cost."""
 
@@ -78,11 +93,11 @@ class Fire:
         self.notes.mkdir()
         self.allowed = 0
 
-    def pids(self) -> list[list[int]]:
+    def pids(self) -> list[list[str]]:
         """Of each computation: its worker, its program, the keeper, and what started the keeper."""
         path = self.notes / "pids"
         lines = path.read_text().splitlines() if path.exists() else []
-        return [[int(p) for p in line.split()] for line in lines]
+        return [line.split() for line in lines]
 
     def computed(self) -> int:
         path = self.notes / "computed"
@@ -104,8 +119,9 @@ class Fire:
                 self.allowed += WORKERS
                 driver.kill()
                 break
-            pid = self.chance.choice(self.chance.choice(targets))
-            if pid == driver.pid or not alive(pid):
+            target = self.chance.choice(self.chance.choice(targets))
+            pid = int(target.partition(":")[0])
+            if pid == driver.pid or not lives(target):
                 continue
             # A program, a worker, its keeper or a Dask worker: one task is in flight on each.
             self.allowed += 1
@@ -141,7 +157,7 @@ def test_nothing_is_lost_nor_computed_twice_whatever_is_killed(
         values = record["kpis"]["mood"]["values"]
         assert values == {f"s{n}": [1.0 + n] for n in numbers}
         assert (turn + 1) * TASKS <= fire.computed() <= (turn + 1) * TASKS + fire.allowed
-    wait(lambda: not any(alive(p) for pids in fire.pids() for p in pids))
+    wait(lambda: not any(lives(p) for pids in fire.pids() for p in pids))
     assert fire.allowed >= rounds, "there was hardly any fire"
     verified = shop.ldt("store", "verify")
     assert "no damage" in verified.stdout
