@@ -99,8 +99,7 @@ class WaterNetwork(ldt.Simulator):
         if self._hydraulics is not None:
             self._hydraulics.close()
         self._hydraulics = Hydraulics(self.params.path(), self._net, self.params, self._work)
-        for _ in self._hydraulics.advance(self.params.begin // ldt.SECOND):
-            self.context.check_cancelled()
+        self._hydraulics.pass_over(self.params.begin // ldt.SECOND)
         self._hydraulics.warned.clear()
         self._windows, self._tripped = [], set()
 
@@ -121,7 +120,7 @@ class WaterNetwork(ldt.Simulator):
         }
         start = self._windows[-1][0] if self._windows else 0
         window = windows.Sums(self.hydraulics.network)
-        for solved in self._advance(until, told):
+        for solved in self.hydraulics.advance(self._tell(until, told)):
             window.add(solved)
         for code, (name, meaning) in WARNINGS.items():
             if count := self.hydraulics.warned.get(code):
@@ -130,8 +129,8 @@ class WaterNetwork(ldt.Simulator):
         tables["tanks"] = windows.tanks(self.hydraulics, self.context.instant(until))
         return tables
 
-    def _advance(self, until: int, told: state.Told) -> Any:
-        """Tell EPANET what this window brings, remember it, and compute."""
+    def _tell(self, until: int, told: state.Told) -> int:
+        """Tell EPANET what this window brings, and remember it; the window's end in the file's seconds."""
         if until % ldt.SECOND:
             raise ldt.InputError(
                 f"a window ends at {until / ldt.SECOND} s, and EPANET counts whole seconds",
@@ -152,7 +151,7 @@ class WaterNetwork(ldt.Simulator):
         demands = {node: flow / 3600.0 for node, flow in told.get("demand", {}).items()}
         hydraulics.ask(demands, told.get("factors", {}))
         self._windows.append((until, told))
-        return hydraulics.advance((p.begin + until) // ldt.SECOND)
+        return int((p.begin + until) // ldt.SECOND)
 
     def _check_ids(self, told: state.Told) -> None:
         net = self.hydraulics.network
@@ -183,8 +182,8 @@ class WaterNetwork(ldt.Simulator):
         told = state.unpack(saved, self._setup())
         self._open()
         for until, inputs in told:
-            for _ in self._advance(until, inputs):
-                self.context.check_cancelled()
+            self.hydraulics.pass_over(self._tell(until, inputs))
+            self.context.check_cancelled()
 
     def _setup(self) -> str:
         return state.setup_digest(

@@ -156,22 +156,35 @@ class Hydraulics:
     def advance(self, until: int) -> Iterator[Solved]:
         """Solutions up to ``until`` seconds, where the last one ends. Raises ``InputError``."""
         while self.now < until:
-            solved = self._solve()
-            # EPANET stops by itself for patterns, controls and full tanks; the window's end is ours.
-            self._toolkit.ENsettimeparam(HYDRAULIC_STEP, min(self._step, until - self.now))
-            seconds = int(self._call(self._toolkit.ENnextH, "going on"))
-            if seconds <= 0:
-                raise self._failed("EPANET stopped, as the file asks where it finds no balance")
-            self.now += seconds
-            yield solved._replace(seconds=seconds)
+            self._solve()
+            solved = self._look()
+            yield solved._replace(seconds=self._go_on(until))
 
-    def _solve(self) -> Solved:
+    def pass_over(self, until: int) -> None:
+        """Advance as ``advance`` does, without reading the solutions, which takes most of the time."""
+        while self.now < until:
+            self._solve()
+            self._go_on(until)
+
+    def _go_on(self, until: int) -> int:
+        """To the next instant at which something changes; the seconds until then."""
+        # EPANET stops by itself for patterns, controls and full tanks; the window's end is ours.
+        self._toolkit.ENsettimeparam(HYDRAULIC_STEP, min(self._step, until - self.now))
+        seconds = int(self._call(self._toolkit.ENnextH, "going on"))
+        if seconds <= 0:
+            raise self._failed("EPANET stopped, as the file asks where it finds no balance")
+        self.now += seconds
+        return seconds
+
+    def _solve(self) -> None:
         self._holds.press()
         self._toolkit.errcode = 0
         self._call(self._toolkit.ENrunH, "solving")
         code = int(self._toolkit.errcode)
         if code:
             self.warned[code] = self.warned.get(code, 0) + 1
+
+    def _look(self) -> Solved:
         net, kinds = self.network, self._kinds
         node, link = self._node_values, self._link_values
         return Solved(
