@@ -75,7 +75,7 @@ found, after = meter.read(), Meter()
 child.communicate(b"\\n")
 print(json.dumps([found, after.read()]))
 """)
-    assert 0.4 <= found["cpu_seconds"] < 5
+    assert 0.35 <= found["cpu_seconds"] < 5  # the kernel counts in hundredths, per process
     assert idle["cpu_seconds"] < 0.3
 
 

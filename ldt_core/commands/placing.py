@@ -79,7 +79,7 @@ def _words(options: argparse.Namespace, ensemble: Ensemble) -> list[str]:
         words += [w for name in options.scenario or () for w in ("-s", name)]
     if options.replicates:
         words += ["--replicates", str(options.replicates)]
-    return words
+    return words + ["--locked"] * options.locked
 
 
 def _environment() -> dict[str, str]:
