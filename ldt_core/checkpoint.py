@@ -130,13 +130,39 @@ def _add(blobs: list[bytes], blob: bytes) -> int:
     return len(blobs) - 1
 
 
-def _buffers(buffers: Mapping[str, Parts], blobs: list[bytes]) -> dict[str, list[int]]:
-    found = {}
+def _buffers(buffers: Mapping[str, Parts], blobs: list[bytes]) -> dict[str, list[Any]]:
+    """[columns, spans, rows, what all windows share] of each; the last three are places among the blobs."""
+    found: dict[str, list[Any]] = {}
     for name, parts in buffers.items():
         spans = np.array([(s, e, len(t)) for s, e, t in parts], "<i8").reshape(-1, 3)
-        table = to_stream(_blanked(Table.concat(t for _, _, t in parts)))
-        found[name] = [_add(blobs, spans.tobytes()), _add(blobs, table)]
+        tables = [t for _, _, t in parts]
+        same = _shared(tables)
+        rows = Table.concat(t.drop(*same) for t in tables) if same else Table.concat(tables)
+        found[name] = [
+            tables[0].names if same else None,
+            _add(blobs, spans.tobytes()),
+            _add(blobs, to_stream(_blanked(rows))),
+            _add(blobs, to_stream(tables[0].select(*same))) if same else None,
+        ]
     return found
+
+
+def _shared(tables: Sequence[Table]) -> list[str]:
+    """Columns of text and shapes that are the same in every window: most often ids, and most of the bytes."""
+    if len(tables) < 2:
+        return []
+    first = tables[0]
+    same = [
+        n
+        for n in first
+        if first[n].dtype == object
+        and all(n in t and n not in t.masks and _equal(t[n], first[n]) for t in tables)
+    ]
+    return same if len(same) < len(first.names) else same[1:]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _blanked(table: Table) -> Table:
@@ -171,8 +197,11 @@ def _unpack(data: bytes, of: str) -> Checkpoint:
     view = memoryview(data)
     blobs = [view[a:b] for a, b in pairwise(ends)]
 
-    def buffers(found: Mapping[str, Sequence[int]]) -> dict[str, Parts]:
-        return {n: _parts(blobs[spans], blobs[table]) for n, (spans, table) in found.items()}
+    def buffers(found: Mapping[str, Sequence[Any]]) -> dict[str, Parts]:
+        return {
+            n: _parts(names, blobs[spans], blobs[rows], None if same is None else blobs[same])
+            for n, (names, spans, rows, same) in found.items()
+        }
 
     return Checkpoint(
         head["at"],
@@ -199,10 +228,12 @@ def _restored(value: Any) -> Any:
     return value
 
 
-def _parts(spans: memoryview, rows: memoryview) -> Parts:
+def _parts(names: Sequence[str], spans: memoryview, rows: memoryview, same: memoryview | None) -> Parts:
     table, parts, row = from_stream(rows), list[Part](), 0
+    shared = {} if same is None else from_stream(same).columns
     for start, end, count in np.frombuffer(spans, "<i8").reshape(-1, 3).tolist():
-        parts.append((start, end, table.slice(row, row + count)))
+        part = table.slice(row, row + count)
+        parts.append((start, end, part.with_columns(**shared).select(*names) if shared else part))
         row += count
     if row != len(table):
         raise Refused(f"it is torn ({len(table)} rows of a port, not {row})")

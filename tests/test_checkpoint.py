@@ -293,3 +293,20 @@ def test_foreign_and_older_bytes_are_refused_by_name(monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     with pytest.raises(Refused, match="does not begin as a checkpoint does"):
         unpack(b"PK\x03\x04" + data, OF)
+
+
+def test_what_all_windows_share_is_written_once_and_comes_back_in_place() -> None:
+    ids = [f"street {n}" for n in range(500)]
+    shapes = shapely.points(np.arange(500.0), 1.0)
+    parts = [
+        (n, n + 1, Table({"id": list(ids), "v": np.full(500, n * 0.1), "shape": shapes})) for n in range(40)
+    ]
+    only = [(n, n + 1, Table({"id": list(ids), "more": list(ids)})) for n in range(3)]
+    first = Checkpoint(40, links={"a.out -> b.in": parts}, recorded={"a.only": only})
+    data = pack(first, OF)
+    back = unpack(data, OF)
+    assert same(back.links, first.links)
+    assert same(back.recorded, first.recorded)
+    assert back.links["a.out -> b.in"][7][2].names == ["id", "v", "shape"]
+    assert len(data) < 40 * 500 * 8 + 100_000, "the numbers, and the ids and shapes once"
+    assert pack(back, OF) == data

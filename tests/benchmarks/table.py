@@ -24,6 +24,7 @@ BENCHMARKS = {
     "rerun": HERE / "bench_rerun.py",
     "engines": HERE / "bench_engines.py",
     "isolated": HERE / "bench_isolated.py",
+    "checkpoints": HERE / "bench_checkpoints.py",
     "sumo": HERE / "bench_sumo.py",
 }
 
