@@ -17,6 +17,8 @@ from .tables import Checker, Seen, Table, check
 from .windows import Unit
 from .wires import Read, Wire
 
+Add = Callable[[Part], None]
+
 
 @dataclass(frozen=True)
 class Member:
@@ -66,15 +68,19 @@ class Actor(Unit):
         self.histories: dict[str, list[History]] = {}
         self.forget: list[Callable[[int], None]] = []
         self.parts: dict[str, list[Part]] = {}
-        self.outs: list[tuple[str, Checker, list[History], list[Part] | None]] = []
+        self.outs: list[tuple[str, Checker, list[Add], list[Add]]] = []
 
     def bind(self, seen: Seen) -> None:
         """Bind once what every window needs: the output checks and the call into the component."""
-        self.outs = [
-            (n, Checker(p, f"{self.name}.{n}", seen), self.histories.get(n, []), self.parts.get(n))
-            for n, p in self.member.outputs.items()
-            if p.at == "step"
-        ]
+        self.seen = seen
+        self.outs = []
+        for name, port in self.member.outputs.items():
+            if port.at == "step":
+                histories, recorded = self.histories.get(name, []), self.parts.get(name)
+                adds = [h.parts.append for h in histories if not h.planned]
+                adds += [] if recorded is None else [recorded.append]
+                planned = [h.parts.append for h in histories if h.planned]
+                self.outs.append((name, Checker(port, f"{self.name}.{name}", seen), adds, planned))
         component = self.component
         self.call: Callable[[Any, int], Any]
         if isinstance(component, Simulator):
@@ -88,7 +94,11 @@ class Actor(Unit):
         """Read, run and keep the window from ``start`` to ``until``. Returns the instant reached."""
         if self.cancelled():
             raise Cancelled("the run was cancelled", code="cancelled", where=self.name)
-        self.context.window = Window(start, until)
+        seen = self.seen
+        window = seen.window
+        if window[0] != start or window[1] != until:
+            seen.window = window = Window(start, until)
+        self.context.window = window
         try:
             inputs = {}
             for name, read in self.readers:
@@ -105,7 +115,7 @@ class Actor(Unit):
         if type(out) is Step:
             reached = self._reached(out.reached, start, until)
             out = out.tables
-        for name, checker, histories, parts in self.outs:
+        for name, checker, adds, planned in self.outs:
             try:
                 data = out[name]
             except (KeyError, TypeError, IndexError):
@@ -114,10 +124,12 @@ class Actor(Unit):
                 table = cast(Table, checker(data))
             except InputError as exc:
                 raise broken(f"{exc.where} in {span(start, until)}", exc.what) from exc
-            for history in histories:
-                history.append(start, until if history.planned else reached, table)
-            if parts is not None:
-                parts.append((start, reached, table))
+            if adds:
+                part = (start, reached, table)
+                for add in adds:
+                    add(part)
+            for add in planned:
+                add((start, until, table))
         self.time = reached
         for forget in self.forget:
             forget(reached)

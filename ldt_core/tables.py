@@ -259,11 +259,19 @@ class Table:
         """A new table with columns added or replaced; a replaced column loses its mask."""
         if not self._columns:
             return Table(columns)
-        new = Table(columns)
-        if columns and len(new) != self._rows:
-            raise InputError(f"new columns have {len(new)} rows, the table has {self._rows}", code="shape")
-        masks = {n: m for n, m in self._masks.items() if n not in columns}
-        return Table._of(self._columns | new._columns, masks, self._rows)
+        merged, shape = self._columns.copy(), (self._rows,)
+        for name, values in columns.items():
+            merged[name] = new = _frozen(values)
+            if new.shape != shape:
+                raise InputError(
+                    f"the new column '{name}' has shape {new.shape}, the table has {self._rows} rows",
+                    code="shape",
+                    fix="give every column one value per row",
+                )
+        masks = self._masks
+        if masks:
+            masks = {n: m for n, m in masks.items() if n not in columns}
+        return Table._of(merged, masks, self._rows)
 
     def with_mask(self, name: str, missing: ArrayLike) -> Table:
         return Table(self._columns, self._masks | {name: _mask(missing)})
@@ -422,6 +430,11 @@ AnyPort = Port | GridPort
 
 
 def _frozen(values: Values) -> NDArray[Any]:
+    if type(values) is np.ndarray and values.dtype.kind in "fibO":  # the usual case, without a detour
+        if values.flags.writeable:
+            values = values.view()
+            values.flags.writeable = False
+        return values
     if isinstance(values, np.ndarray):
         if isinstance(values, np.ma.MaskedArray):
             raise InputError("a masked array came as a column", code="shape", fix="give its mask in masks=")
@@ -537,11 +550,12 @@ def check(data: Table | Grid, port: Port | GridPort, where: str) -> Table | Grid
 
 
 class Seen:
-    """Columns that were looked at and are whole, kept by the checkers of one loop."""
+    """Columns that were looked at and are whole, kept by the checkers of one loop; and its last window."""
 
-    __slots__ = ("stamp", "texts")
+    __slots__ = ("stamp", "texts", "window")
 
     def __init__(self) -> None:
+        self.window: Any = (0, 0)
         self.stamp: NDArray[Any] | None = None
         self.texts: dict[int, NDArray[Any]] = {}
 
@@ -637,7 +651,7 @@ class Checker:
                     if values.dot(self._zeros) != 0.0:
                         return False
                 elif free:  # one pass, where the least and the largest take two; NaN and infinity stay
-                    if not isfinite(np.add.reduce(values)):
+                    if not isfinite(np.einsum("i->", values)):  # in half the time of np.sum
                         return False
                 elif rows and not (np.minimum.reduce(values) >= low and np.maximum.reduce(values) <= high):
                     return False

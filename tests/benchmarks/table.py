@@ -38,21 +38,6 @@ def load(path: Path) -> Any:
     return module
 
 
-STEP_AIMS = {10: 1.5, 1_000: 1.2, 100_000: 1.05}
-
-
-def steps_as_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The step loop's figures, one line each: floor, engine, mosaik; ratios to the floor."""
-    rows = []
-    for entry in found:
-        what, floor = f"simulator step, {entry['entities']} entities", entry["floor us"]
-        for name, aim in (("floor", None), ("engine", STEP_AIMS[entry["entities"]]), ("mosaik", None)):
-            took = entry[f"{name} us"]
-            if took is not None:
-                rows.append({"what": f"{what}, {name}", "ms": took / 1000, "ratio": took / floor, "aim": aim})
-    return rows
-
-
 def main(words: list[str]) -> int:
     names = [w for w in words if not w.startswith("-")] or list(BENCHMARKS)
     print(
@@ -61,7 +46,7 @@ def main(words: list[str]) -> int:
     rows = []
     for name in names:
         found = load(BENCHMARKS[name]).main()
-        rows += [{"benchmark": name, **r} for r in (steps_as_rows(found) if name == "step_loop" else found)]
+        rows += [{"benchmark": name, **r} for r in found]
     if "--json" in words:
         print(json.dumps(rows, indent=1))
         return 0
