@@ -97,7 +97,11 @@ class Catalog(NamedTuple):
     engines: Sequence[EngineOffer] = ()
 
     def find(self, id: str) -> Offer:
-        """The one offer of ``id``, or ``PluginError``: not installed, or two owners."""
+        """The one offer of ``id`` (or of an address), or ``PluginError``: not installed, or two owners."""
+        if "://" in id:
+            from .remote.manifests import offer_of
+
+            return offer_of(id)
         found = [o for o in self.offers if o.id == id]
         if len(found) > 1:
             owners = " and ".join(f"{o.distribution} {o.version}" for o in found)
@@ -420,6 +424,10 @@ def load(offer: Offer) -> type[Component]:
     """The class of an offer. Raises ``PluginError`` when code and manifest differ."""
     from .interfaces import CONTRACT
 
+    if "://" in offer.id:
+        from .remote.client import load_remote
+
+        return load_remote(offer)
     contract = offer.describe().get("contract")
     if contract != CONTRACT:
         raise PluginError(

@@ -58,6 +58,9 @@ def build_parser(
     check.add_argument(
         "-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)"
     )
+    check.add_argument(
+        "--online", action="store_true", help="read anew what remote components say of themselves"
+    )
     check.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     run = add("run", "run a twin's scenarios; what is in the store is not computed again")
@@ -164,6 +167,30 @@ def build_parser(
     )
     store.add_argument("--dry-run", action="store_true", help="gc: only tell what would be taken out")
     store.add_argument("--json", action="store_true", help="for machines, on standard output")
+
+    remote = add("remote", "serve installed components over HTTP, for twins and for any OGC API client")
+    remote.add_argument("action", choices=["serve"], help="until it is told to end")
+    remote.add_argument("ids", nargs="+", metavar="ID", help="components; `ldt list` names them")
+    remote.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine alone)")
+    remote.add_argument("--port", type=int, default=0, help="the port (default: any that is free)")
+    remote.add_argument(
+        "--params",
+        default="{}",
+        help="parameters that are fixed: JSON or a file with it; of several IDs by ID",
+    )
+    remote.add_argument(
+        "--crs", default=None, help="what `twin` stands for in CRSs where a request says none"
+    )
+    remote.add_argument("--bbox", default=None, help="the area, MINX,MINY,MAXX,MAXY in that CRS, likewise")
+    remote.add_argument(
+        "--token", default=None, metavar="NAME", help="environment variable that holds a token"
+    )
+    remote.add_argument("--largest", type=_size, default=None, help="largest body taken (default: 64MiB)")
+    remote.add_argument("--sessions", type=_count, default=64, help="simulators held at once (default: 64)")
+    remote.add_argument(
+        "--idle", type=_count, default=3600, help="seconds that one may lie idle (default: 3600)"
+    )
+    remote.add_argument("--json", action="store_true", help="the address as JSON on standard output")
 
     manifest = add("manifest", "write the component.json of plugin folders from their code")
     manifest.add_argument("folders", nargs="+", help="folders with a pyproject.toml")
@@ -343,6 +370,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .commands.keeping import store
 
         return store(options)
+    if options.command == "remote":
+        from .commands.serving import serve as serve_components
+
+        return serve_components(options)
     if options.command in ("runs", "log"):
         from .commands import watching
 

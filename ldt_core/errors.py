@@ -17,6 +17,7 @@
     │   └── Cancelled               raised by a component that noticed the cancellation
     ├── StoreError      E7  exit 14  the operator: the store is damaged or full
     └── RemoteError     E8  exit 15  the service owner: a remote component failed
+        └── Unreachable             it does not answer: try again later (retryable)
 
 ``ParamError`` is the component's word for E1: a parameter that it cannot accept.
 An error says what is wrong, where, why, and how to mend it.
@@ -137,6 +138,12 @@ class StoreError(LdtError):
 class RemoteError(LdtError):
     group = "E8"
     exit_code = 15
+
+
+class Unreachable(RemoteError):
+    """A remote component does not answer; the same call may succeed later."""
+
+    retryable = True
 
 
 class ErrorList(LdtError):

@@ -14,12 +14,22 @@ from .errors import (
     LdtError,
     NotFound,
     ParamError,
+    RemoteError,
     RunError,
     Unavailable,
     Unsupported,
 )
 
-MAY_RAISE = (ParamError, InputError, NotFound, Unavailable, Unsupported, Cancelled, ChildError)
+MAY_RAISE = (
+    ParamError,
+    InputError,
+    NotFound,
+    Unavailable,
+    Unsupported,
+    Cancelled,
+    ChildError,
+    RemoteError,
+)
 
 
 def span(start: int, end: int) -> str:

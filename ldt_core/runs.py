@@ -65,9 +65,22 @@ def chosen_scenarios(twin: Twin, names: Sequence[str] | None) -> list[str]:
     return sorted(wanted, key=lambda s: s != twin.baseline)
 
 
-def prepare(path: Path | str, names: Sequence[str] | None = None, replicates: int | None = None) -> Ensemble:
-    """Read, prove and plan a twin; nothing is computed."""
+def prepare(
+    path: Path | str,
+    names: Sequence[str] | None = None,
+    replicates: int | None = None,
+    *,
+    online: bool = False,
+) -> Ensemble:
+    """Read, prove and plan a twin; nothing is computed.
+
+    ``online`` reads anew what its remote components say of themselves; else what was read before holds.
+    """
     twin = load_twin(path)
+    if any("://" in c.use for c in twin.components.values()):
+        from .remote.manifests import meet
+
+        meet(twin, online=online)
     store, cache = store_of(twin.folder)
     return Ensemble(twin, chosen_scenarios(twin, names), installed(), store, cache, replicates=replicates)
 

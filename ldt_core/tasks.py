@@ -94,7 +94,7 @@ def stage_fields(
 ) -> dict[str, Any]:
     """All that the stage's result depends on. ``inputs``: content digest by ``component.port``.
 
-    ``nonce`` keys a source that cannot say its version to this run alone.
+    ``nonce`` keys a source, or a remote component, that cannot say its version to this run alone.
     """
     members = []
     for name in stage.members:
@@ -112,6 +112,8 @@ def stage_fields(
             member["seed"] = node.seed(twin.run.seed, replicate)
         if issubclass(node.component, DataSource):
             member["version"] = source_version(twin, node) or nonce
+        elif "://" in node.offer.id:  # the version is the digest that its manifest says
+            member["version"] = node.offer.version or nonce
         members.append(member)
     wires = [
         {

@@ -163,6 +163,7 @@ ORDER = [
     "record",
     "journal",
     "results",
+    "remote",
     "run_view",
     "views",
     "runs",

@@ -32,7 +32,7 @@ from .states import branch_as_dict, describe_states, unsaved_stages
 def check(options: argparse.Namespace) -> int:
     """Prove all scenarios; print the plan, or all that is wrong."""
     with components_apart():
-        ensemble = prepare(options.twin, options.scenario)
+        ensemble = prepare(options.twin, options.scenario, online=options.online)
         ensemble.settle()
     if options.json:
         print_json(plan_as_dict(ensemble))
@@ -129,7 +129,8 @@ def _states(states: Sequence[str]) -> str:
 def run(options: argparse.Namespace) -> int:
     place = Place(options.engine, options.address)
     with components_apart():
-        ensemble = prepare(options.twin, None if options.all else options.scenario, options.replicates)
+        names = None if options.all else options.scenario
+        ensemble = prepare(options.twin, names, options.replicates, online=not options.dry_run)
     if options.locked:
         found = environments_of(ensemble.twin, ensemble.catalog, ensemble.plans.values())
         refuse_drift(found, ensemble.twin.path.parent / NAME)
@@ -182,7 +183,7 @@ def _summary(done: OpenRun) -> None:
     )
     print(f"  {usage_line(record['usage'])}")
     for name in record["not_reproducible"]:
-        print(f"not reproducible: {name} (its source says no version)")
+        print(f"not reproducible: {name} (it says no version)")
     for line in _flag_lines(record):
         print(f"  {line}")
     if record["kpis"]:

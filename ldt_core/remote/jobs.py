@@ -1,0 +1,139 @@
+"""Jobs: executions of processes, in threads, so that a component that hangs holds up nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+from typing import Any
+
+from ..errors import Cancelled
+from .problems import Problem
+
+ENDED = ("successful", "failed", "dismissed")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass
+class Job:
+    """One execution. ``result`` is what the work returned, ``error`` what it raised."""
+
+    process: str
+    mode: str
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    status: str = "accepted"
+    progress: int = 0
+    created: str = field(default_factory=_now)
+    started: str | None = None
+    finished: str | None = None
+    updated: str = field(default_factory=_now)
+    result: Any = None
+    error: BaseException | None = None
+    cancelled: Event = field(default_factory=Event)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: float = 0.0
+
+    def tell(self, share: float) -> None:
+        if 0.0 <= share <= 1.0:
+            self.progress, self.updated = int(share * 100), _now()
+
+    def as_dict(self, base: str) -> dict[str, Any]:
+        """statusInfo of OGC API Processes, Part 1."""
+        said: dict[str, Any] = {
+            "processID": self.process,
+            "type": "process",
+            "jobID": self.id,
+            "status": self.status,
+            "created": self.created,
+            "updated": self.updated,
+            "progress": self.progress,
+        }
+        if self.started:
+            said["started"] = self.started
+        if self.finished:
+            said["finished"] = self.finished
+        if self.error is not None:
+            said["message"] = str(self.error)[:500]
+        links = [_link(f"{base}/jobs/{self.id}", "self", "this job")]
+        if self.status == "successful":
+            rel = "http://www.opengis.net/def/rel/ogc/1.0/results"
+            links.append(_link(f"{base}/jobs/{self.id}/results", rel, "its results"))
+        return {**said, "links": links}
+
+
+def _link(href: str, rel: str, title: str) -> dict[str, str]:
+    return {"href": href, "rel": rel, "type": "application/json", "title": title}
+
+
+class Jobs:
+    """At most ``workers`` run at once and ``kept`` ended ones are remembered, the oldest forgotten first."""
+
+    def __init__(self, workers: int = 8, waiting: int = 256, kept: int = 256) -> None:
+        self.known: dict[str, Job] = {}
+        self.waiting, self.kept = waiting, kept
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ldt-job")
+
+    def start(self, process: str, mode: str, work: Callable[[Job], Any]) -> Job:
+        """Begin to run ``work(job)``. Raises ``Problem`` where too many wait."""
+        if sum(j.status not in ENDED for j in self.known.values()) >= self.waiting:
+            raise Problem(429, "too many jobs", f"{self.waiting} jobs are waiting", Retry_After="5")
+        self._forget()
+        job = Job(process, mode)
+        self.known[job.id] = job
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._threads, self._run, loop, job, work)
+        return job
+
+    def _run(self, loop: asyncio.AbstractEventLoop, job: Job, work: Callable[[Job], Any]) -> None:
+        if job.status != "dismissed":
+            job.status, job.started = "running", _now()
+            try:
+                result, error = work(job), None
+            except BaseException as exc:
+                result, error = None, exc
+            if job.status != "dismissed":
+                job.result, job.error = result, error
+                job.status = "failed" if error is not None else "successful"
+                job.progress = 100 if error is None else job.progress
+                job.finished = job.updated = _now()
+                job.ended = time.monotonic()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(job.done.set)
+
+    def get(self, id: str) -> Job:
+        found = self.known.get(id)
+        if found is None:
+            raise Problem(404, "no such job", f"there is no job {id}", type="no-such-job")
+        return found
+
+    def dismiss(self, id: str) -> Job:
+        """Cancel a job, or remove one that has ended."""
+        job = self.get(id)
+        if job.status in ENDED:
+            del self.known[id]
+        else:
+            job.finished = _now()
+            job.ended = time.monotonic()
+            job.error = Cancelled("the job was dismissed", code="cancelled")
+        job.cancelled.set()
+        job.status, job.updated = "dismissed", _now()
+        job.done.set()
+        return job
+
+    def _forget(self) -> None:
+        ended = sorted((j for j in self.known.values() if j.status in ENDED), key=lambda j: j.ended)
+        for job in ended[: max(0, len(ended) - self.kept)]:
+            del self.known[job.id]
+
+    def close(self) -> None:
+        for job in self.known.values():
+            job.cancelled.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
