@@ -137,9 +137,12 @@ def test_nan_is_not_written() -> None:
 @given(st.binary(max_size=200))
 @pytest.mark.parametrize("media", [JSON, BUNDLE])
 def test_noise_is_refused_in_the_contracts_words(media: str, noise: bytes) -> None:
-    with pytest.raises(LdtError):
-        decode(noise, media, "inputs", {"a": PORT})
-        raise InputError("noise may be a message without tables")
+    try:
+        found = decode(noise, media, "inputs", {"a": PORT})
+    except LdtError as exc:
+        assert exc.what
+    else:
+        assert found == {}  # noise may be a message without tables
 
 
 @pytest.mark.parametrize("size", [-1, 10**9, "8", 1.5, True, None])
