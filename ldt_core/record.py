@@ -146,6 +146,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
                 "branch": _branch(ensemble, s),
                 "stages": _stages(ensemble, s),
                 "flags": _flags(ensemble, s),
+                "coupling": _coupling(ensemble, s),
                 "notes": list(ensemble.plans[s].notes),
             }
             for s in ensemble.scenarios
@@ -212,6 +213,17 @@ def _flags(ensemble: Ensemble, scenario: str) -> list[dict[str, Any]]:
                     item["text"] = text  # a text may hold its figure: the highest one speaks for all
                 item["values"].append(value)
     return list(found.values())
+
+
+def _coupling(ensemble: Ensemble, scenario: str) -> dict[str, list[float | None]]:
+    """How links that lag and iterate did: what is told of them, one value per replicate."""
+    found: dict[str, list[float | None]] = {}
+    for stage in ensemble.plans[scenario].stages:
+        for work in ensemble.works_of(scenario, stage):
+            entry = ensemble.entries.get(work.key)
+            for name, value in (entry.meta.get("notes", {}) if entry is not None else {}).items():
+                found.setdefault(name, []).append(value)
+    return found
 
 
 def read_record(folder: Path) -> dict[str, Any]:

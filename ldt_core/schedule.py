@@ -188,6 +188,15 @@ def check_steps(nodes: Mapping[str, Node], wire: Wire) -> str | None:
     )
 
 
+def describe_clock(nodes: Mapping[str, Node], wires: Iterable[Wire], group: Group, duration: int) -> str:
+    """Who of a group runs how often, and what is read late."""
+    often = [f"{n} {-(-duration // s)} times" for n in group if (s := nodes[n].step) is not None]
+    late = [
+        f"{w.target} reads {w.origin} one window late" for w in wires if w.when == "lag" and w.target in group
+    ]
+    return "; ".join([", ".join(often), *late])
+
+
 FOLLOWED = 400_000
 """Windows that a dry run goes through at most: half a second."""
 

@@ -32,7 +32,16 @@ from .interfaces import (
 from .isolation import Place, load_isolated
 from .linking import Linker, Node
 from .runner import broken, guarded
-from .schedule import Group, check_blocks, check_steps, dry_run, find_groups, refuse_cycles, settle_steps
+from .schedule import (
+    Group,
+    check_blocks,
+    check_steps,
+    describe_clock,
+    dry_run,
+    find_groups,
+    refuse_cycles,
+    settle_steps,
+)
 from .twin import ComponentEntry, Twin
 from .wanted import Demand, wanted_records
 from .wires import Wire
@@ -150,6 +159,7 @@ def _schedule(proof: _Proof) -> list[Group]:
     e.raise_all(proof.errors)
     for group in groups:
         if len(group) > 1:
+            proof.notes.append(describe_clock(nodes, wires, group, proof.twin.duration))
             unproved = proof.collect(dry_run, nodes, wires, group, proof.twin.duration)
             proof.unproved += [unproved] if unproved else []
     e.raise_all(proof.errors)

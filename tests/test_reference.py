@@ -258,3 +258,35 @@ def test_a_window_that_ended_early_is_seen_by_lag_links_when_it_was_due(folder: 
     """Who runs first must not matter: an early end is known only to those who run after it."""
     found = run({n: LATE[n] for n in names}, 15, folder)
     assert found["b"] == [(d.start, d.end, d.value) for d in Reference(LATE, 15).run()["b"]]
+
+
+def resolve(nodes: Mapping[str, Node]) -> dict[str, Any]:
+    kinds = {name: component(node) for name, node in nodes.items()}
+    return {
+        n: Resolved(n, None, k, None, {}, k.inputs, k.outputs, nodes[n].step)  # type: ignore[arg-type]
+        for n, k in kinds.items()
+    }
+
+
+def test_a_dry_run_of_steps_that_hardly_ever_meet_is_bounded_and_says_so() -> None:
+    second, day = 1_000_000, 86_400_000_000
+    nodes = {
+        "a": Node(second, 0.0, (Link("b", "lag", "last", 1.0),)),
+        "b": Node(second + 1, 0.0, (Link("a", "now", "mean", 1.0),)),
+    }
+    assert dry_run(resolve(nodes), wires_of(nodes), ("a", "b"), day) is None
+    said = dry_run(resolve(nodes), wires_of(nodes), ("a", "b"), 366 * day)
+    assert said is not None
+    assert said.startswith("whether the schedule of a, b comes to a stall after ")
+
+
+def test_a_bounded_dry_run_still_finds_what_stalls_before() -> None:
+    second = 1_000_000
+    nodes = {
+        "a": Node(second, 0.0, (Link("c", "lag", "last", 1.0),)),
+        "b": Node(second - 1, 0.0, (Link("a", "now", "mean", 1.0),)),
+        "c": Node(second, 0.0, (Link("b", "now", "mean", 1.0),)),
+    }
+    with pytest.raises(ScheduleError, match=r"a at 1 s \(waits for c\)") as caught:
+        dry_run(resolve(nodes), wires_of(nodes), ("a", "b", "c"), 366 * 86_400 * second)
+    assert caught.value.code == "stall"
