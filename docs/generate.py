@@ -16,7 +16,7 @@ from typing import Any
 
 from ldt_core import errors, hookspecs
 from ldt_core.cli import build_parser
-from ldt_core.twin import NOT_YET, twin_json_schema
+from ldt_core.twin import twin_json_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "<!-- below: written by docs/generate.py -->\n"
@@ -88,6 +88,8 @@ SECTIONS = [
     ("views", "ViewDefinition", "views: {NAME: ...}"),
     ("scenarios", "Scenario", "scenarios: {NAME: ...}"),
     ("branch", "Branch", "scenarios: {NAME: {branch: ...}}"),
+    ("sweeps", "Sweep", "sweeps: {NAME: ...}"),
+    ("sample", "Sample", "sweeps: {NAME: {sample: ...}}"),
 ]
 
 
@@ -99,9 +101,6 @@ def write_twin_file() -> str:
     for name, definition, path in SECTIONS:
         found = schema["$defs"][definition]
         parts.append(f"## {name}\n\n`{path}`. {found['description']}\n\n{_keys(found, schema)}")
-    asked = [f"- `{'.'.join(p)}{f': {v}' if v else ''}`: {what}." for p, v, what in NOT_YET]
-    intro = "The format knows these; this version refuses them by name."
-    parts.append("## Not in this version\n\n" + intro + "\n\n" + "\n".join(asked))
     return "\n\n".join(parts) + "\n"
 
 

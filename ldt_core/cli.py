@@ -68,7 +68,13 @@ def build_parser(
     run.add_argument(
         "-s", "--scenario", action="append", metavar="NAME", help="this scenario only (repeatable)"
     )
-    run.add_argument("--all", action="store_true", help="all scenarios (the default)")
+    run.add_argument(
+        "--sweep",
+        action="append",
+        metavar="NAME",
+        help="this sweep, with the scenarios it varies (repeatable)",
+    )
+    run.add_argument("--all", action="store_true", help="all scenarios and all sweeps (default: no sweep)")
     run.add_argument("--locked", action="store_true", help="refuse to run where twin.lock is not fulfilled")
     run.add_argument("--dry-run", action="store_true", help="tell what would be computed, and stop")
     run.add_argument(
@@ -111,6 +117,20 @@ def build_parser(
     compare.add_argument("scenarios", nargs="*", help="baseline first (default: all of the last run)")
     compare.add_argument("--run", default=None, help="a run's folder (default: the last finished one)")
     compare.add_argument("--json", action="store_true", help="for machines, on standard output")
+
+    results = add("results", "the table of a run: every scenario, member of a sweep, replicate and KPI")
+    _run_argument(results)
+    results.add_argument("--to", choices=["csv", "parquet"], default=None, help="write the whole table")
+    results.add_argument(
+        "--out", metavar="FILE", default=None, help="where (default: csv to standard output)"
+    )
+    results.add_argument("--json", action="store_true", help="for machines, on standard output")
+
+    sensitivity = add("sensitivity", "which parameter of a sweep moves which KPI, and how surely")
+    _run_argument(sensitivity)
+    sensitivity.add_argument("--sweep", action="append", metavar="NAME", help="this sweep only (repeatable)")
+    sensitivity.add_argument("--kpi", action="append", metavar="NAME", help="this KPI only (repeatable)")
+    sensitivity.add_argument("--json", action="store_true", help="for machines, on standard output")
 
     runs = add("runs", "the runs beside a twin: status, time, tasks computed, stored and failed")
     _twin_argument(runs)
@@ -220,6 +240,10 @@ def commands_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 def _twin_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("twin", nargs="?", default=".", help="a twin file or its folder (default: here)")
+
+
+def _run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="last", help="a run's folder, a twin or last (the default)")
 
 
 def _run_options(parser: argparse.ArgumentParser) -> None:
@@ -374,6 +398,10 @@ def _dispatch(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         from .commands.serving import serve as serve_components
 
         return serve_components(options)
+    if options.command in ("results", "sensitivity"):
+        from .commands import sweeping
+
+        return {"results": sweeping.results, "sensitivity": sweeping.sensitivity}[options.command](options)
     if options.command in ("runs", "log"):
         from .commands import watching
 

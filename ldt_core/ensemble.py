@@ -26,6 +26,7 @@ from .needs import largest, needs_of
 from .planning import Planner
 from .resume import checkpoint_digest, checkpoint_key, slot_keys
 from .store import Entry, Store
+from .sweeps import make_design, plan_members
 from .tasks import short, stage_fields, upstream
 from .twin import Twin
 from .wiring import Plan, Stage
@@ -80,7 +81,10 @@ class Progress:
 
 
 class Ensemble:
-    """All work of one call of ``ldt run``. ``unversioned`` names the sources that cannot say their version."""
+    """All work of one call of ``ldt run``: ``scenarios`` and the ``members`` of sweeps, by name.
+
+    ``unversioned`` names the sources that cannot say their version; ``failures`` what went wrong.
+    """
 
     def __init__(
         self,
@@ -91,6 +95,7 @@ class Ensemble:
         cache: Path,
         *,
         replicates: int | None = None,
+        sweeps: Sequence[str] = (),
     ) -> None:
         self.twin, self.scenarios, self.catalog = twin, list(scenarios), catalog
         self.store, self.cache = store, cache
@@ -99,6 +104,11 @@ class Ensemble:
         self.twins = {s: twin.for_scenario(s) for s in self.scenarios}
         planner = Planner(catalog, cache)
         self.plans = {s: planner.plan(variant) for s, variant in self.twins.items()}
+        self.designs = {name: make_design(twin, name, catalog) for name in sweeps}
+        self.members = {m.name: m for design in self.designs.values() for m in design.members()}
+        for name, (variant, plan) in plan_members(twin, self.members.values(), planner).items():
+            self.twins[name], self.plans[name] = variant, plan
+        self.failures: list[tuple[Work, LdtError]] = []
         self.works: dict[tuple[str, str, int], Work] = {}
         self.entries: dict[str, Entry] = {}
         self.unversioned: set[str] = set()
@@ -337,7 +347,17 @@ class Ensemble:
             clean = True
         finally:
             engine.close(kill=not clean)
+        self.failures = failures
         _raise_failures(failures)
+
+    def error_of(self, variant: str) -> LdtError | None:
+        """What kept a scenario or member from its end; None where all of it is there."""
+        failed = {work.key: error for work, error in self.failures}
+        for stage in self.plans[variant].stages:
+            for work in self.works_of(variant, stage):
+                if work.key in failed and work.key not in self.entries:
+                    return failed[work.key]
+        return None
 
     def _submit(self, works: Sequence[Work], engine: Engine, folder: Path, pending: dict[str, Work]) -> None:
         for work in works:
@@ -345,13 +365,16 @@ class Ensemble:
             assert inputs is not None
             for key in slot_keys(work.key):  # its worker saves there, and goes on from there after a kill
                 self.store.hold(key)
-            name = f"{short(work.key)}-{work.scenario}-{work.stage.name}-{work.replicate}"[:120]
+            variant = work.scenario.replace("/", "-")
+            name = f"{short(work.key)}-{variant}-{work.stage.name}-{work.replicate}"[:120]
+            member = self.members.get(work.scenario)
             path = folder / "tasks" / f"{name}.json"
             task = {
                 "key": work.key,
                 "twin": str((folder / "twin.yaml").resolve()),
                 "folder": str(self.twin.folder.resolve()),
                 "scenario": work.scenario,
+                "member": None if member is None else {"of": member.of, "set": member.changes},
                 "stage": work.stage.name,
                 "replicate": work.replicate,
                 "inputs": {ref: entry.key for ref, entry in inputs.items()},

@@ -162,6 +162,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
                 **w.timing,
             }
             for w in ensemble.works.values()
+            if w.scenario not in ensemble.members
         ],
     }
 

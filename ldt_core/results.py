@@ -45,14 +45,14 @@ def judge(ensemble: Ensemble) -> dict[str, Any]:
 
 
 def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefinition) -> dict[str, Any]:
-    definition = describe_kpi(id, kpi, _own_unit(ensemble, kpi))
+    definition = describe_kpi(id, kpi, own_unit(ensemble, kpi))
     digest = short(canonical(definition).decode())
     values: dict[str, list[float | None]] = {}
     inputs: dict[str, list[str]] = {}
     for scenario in ensemble.scenarios:
         values[scenario], inputs[scenario] = [], []
         for replicate in range(ensemble.replicates):
-            value, key = _value(ensemble, recordings, kpi, scenario, replicate, digest)
+            value, key = kpi_value(ensemble, recordings, kpi, scenario, replicate, digest)
             values[scenario].append(value)
             inputs[scenario].append(key)
     chance = any(
@@ -79,7 +79,7 @@ def _judge_one(ensemble: Ensemble, recordings: Recordings, id: str, kpi: KpiDefi
     }
 
 
-def _own_unit(ensemble: Ensemble, kpi: KpiDefinition) -> str:
+def own_unit(ensemble: Ensemble, kpi: KpiDefinition) -> str:
     port = ensemble.plans[ensemble.scenarios[0]].nodes[kpi.of.component].outputs[kpi.of.port]
     return result_unit(kpi, port.columns[value_column(kpi.of, cast(Port, port), str(kpi.of))])
 
@@ -99,7 +99,7 @@ def describe_kpi(id: str, kpi: KpiDefinition, unit: str) -> dict[str, Any]:
     }
 
 
-def _value(
+def kpi_value(
     ensemble: Ensemble, recordings: Recordings, kpi: KpiDefinition, scenario: str, replicate: int, digest: str
 ) -> tuple[float | None, str]:
     """A KPI's value, from the store where its definition and inputs are the same."""

@@ -17,7 +17,9 @@ from .errors import ErrorList, LdtError, NotFound, StoreError, TwinFileError, ne
 from .journal import driving, status_of
 from .record import describe_run, make_run_folder, read_record, refuse_unwritable, write_record
 from .results import judge
+from .results_table import describe_sweeps, tabulate, write_results
 from .store import Store
+from .sweeps import chosen_sweeps
 from .twin import Twin
 from .twin import load_twin as load_twin
 from .usage import RunMeter
@@ -28,11 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run's folder with its record and its ensemble, ready to be read."""
+    """A run's folder with its record and its ensemble, ready to be read.
+
+    ``error`` is what kept members of a sweep from their end, where all scenarios came to theirs.
+    """
 
     folder: Path
     record: dict[str, Any]
     ensemble: Ensemble
+    error: LdtError | None = None
 
 
 def store_of(twin_folder: Path) -> tuple[Store, Path]:
@@ -69,11 +75,13 @@ def prepare(
     path: Path | str,
     names: Sequence[str] | None = None,
     replicates: int | None = None,
+    sweeps: Sequence[str] | None = (),
     *,
     online: bool = False,
 ) -> Ensemble:
-    """Read, prove and plan a twin; nothing is computed.
+    """Read, prove and plan a twin; nothing is computed. ``sweeps`` names those to run with it, None: all.
 
+    Where sweeps are named and no scenario is, only the scenarios that they vary are run with them.
     ``online`` reads anew what its remote components say of themselves; else what was read before holds.
     """
     twin = load_twin(path)
@@ -82,7 +90,10 @@ def prepare(
 
         meet(twin, online=online)
     store, cache = store_of(twin.folder)
-    return Ensemble(twin, chosen_scenarios(twin, names), installed(), store, cache, replicates=replicates)
+    chosen = list(twin.sweeps) if sweeps is None else chosen_sweeps(twin, sweeps)
+    varied = [of for name in chosen for of in twin.sweeps[name].of or (twin.baseline,)]
+    scenarios = chosen_scenarios(twin, [*names, *varied] if names else varied if sweeps else names)
+    return Ensemble(twin, scenarios, installed(), store, cache, replicates=replicates, sweeps=chosen)
 
 
 def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOCAL) -> OpenRun:
@@ -95,7 +106,9 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOC
         if any(work.state != "stored" for work in ensemble.works.values()):
             for root in (ensemble.store.root, ensemble.cache):
                 refuse_unwritable(root)
-        folder = make_run_folder(ensemble.twin, ensemble.scenarios, ensemble.twin.folder / "runs")
+        folder = make_run_folder(
+            ensemble.twin, [*ensemble.scenarios, *ensemble.designs], ensemble.twin.folder / "runs"
+        )
         remember_runs(ensemble.store, folder.parent)
         stack.enter_context(driving(folder))
         meter = RunMeter()
@@ -106,36 +119,56 @@ def execute(ensemble: Ensemble, workers: int, watch: Watcher, place: Place = LOC
         started = {**describe_run(ensemble, folder, "running", usage()), "kpis": {}}
         write_record(folder, started)
         notify("ldt_run_started", started)
-        status, error = "interrupted", None
+        status = "interrupted"
+        error: Exception | None = None
         kpis: dict[str, Any] = {}
         try:
-            kpis = _compute(ensemble, folder, workers, watch, place)
+            kpis, error = _compute(ensemble, folder, workers, watch, place)
             status = "finished"
         except Exception as exc:
             status, error = "failed", exc
             raise
         finally:
             record = describe_run(ensemble, folder, status, usage()) | {"kpis": kpis}
+            if ensemble.designs:
+                record["sweeps"] = describe_sweeps(ensemble)
             if isinstance(error, LdtError):
                 record["error"] = error.as_dict()
             # What went wrong first is what the user must hear.
             with nullcontext() if status == "finished" else suppress(StoreError):
                 write_record(folder, record)
             notify("ldt_run_finished", record)
-    return OpenRun(folder, record, ensemble)
+    return OpenRun(folder, record, ensemble, error if isinstance(error, LdtError) else None)
 
 
-def _compute(ensemble: Ensemble, folder: Path, workers: int, watch: Watcher, place: Place) -> dict[str, Any]:
-    """All works and the KPIs. A damaged entry is as good as none: it is taken out and computed anew, once."""
+def _compute(
+    ensemble: Ensemble, folder: Path, workers: int, watch: Watcher, place: Place
+) -> tuple[dict[str, Any], LdtError | None]:
+    """All works, the table and the KPIs; the error where only members of sweeps failed.
+
+    A damaged entry is as good as none: it is taken out and computed anew, once.
+    """
+
+    def once() -> tuple[dict[str, Any], LdtError | None]:
+        error = None
+        try:
+            ensemble.run(folder, workers, watch, place)
+        except LdtError as exc:
+            error = exc
+            if not ensemble.members or not ensemble.failures:
+                raise
+        write_results(tabulate(ensemble, folder.name), folder)
+        if error is not None and any(ensemble.error_of(s) for s in ensemble.scenarios):
+            raise error
+        return judge(ensemble), error
+
     try:
-        ensemble.run(folder, workers, watch, place)
-        return judge(ensemble)
+        return once()
     except LdtError as exc:
         found = exc.errors if isinstance(exc, ErrorList) else [exc]
         if not any(e.code == "entry damaged" for e in found) or not ensemble.drop_damaged():
             raise
-    ensemble.run(folder, workers, watch, place)
-    return judge(ensemble)
+    return once()
 
 
 def find_run(text: str, start: Path | None = None) -> Path:

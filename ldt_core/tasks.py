@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import shutil
@@ -188,9 +189,13 @@ def _loaded(path: str, folder: str, cache: str) -> tuple[Twin, Planner]:
 
 
 @lru_cache(maxsize=8)
-def _planned(path: str, folder: str, scenario: str, cache: str) -> tuple[Twin, Plan]:
+def _planned(path: str, folder: str, scenario: str, member: str, cache: str) -> tuple[Twin, Plan]:
+    """``member`` is JSON: what a sweep's member sets, and over which scenario; or null."""
     twin, planner = _loaded(path, folder, cache)
-    variant = twin.for_scenario(scenario)
+    made = json.loads(member)
+    variant = (
+        twin.for_scenario(scenario) if made is None else twin.with_changes(scenario, made["of"], made["set"])
+    )
     return variant, planner.plan(variant)
 
 
@@ -205,7 +210,8 @@ def perform(task: Mapping[str, Any], progress: Callable[[float], None]) -> dict[
     if known is not None and not task["checkpoints"]:
         return {"key": task["key"]}
     members = task["fields"]["members"]
-    twin, plan = _planned(task["twin"], task["folder"], task["scenario"], task["cache"])
+    member = json.dumps(task["member"])
+    twin, plan = _planned(task["twin"], task["folder"], task["scenario"], member, task["cache"])
     stage = next(s for s in plan.stages if s.name == task["stage"])
     _refuse_changed_code(task["fields"], plan)
     _refuse_changed_files(plan, members)

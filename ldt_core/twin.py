@@ -7,7 +7,7 @@ that come later; ``Twin.for_scenario`` is the twin with one scenario's changes i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,9 @@ import numpy as np
 
 from .errors import LdtError, TwinFileError, nearest, raise_all
 from .twin_scenarios import Override as Override
-from .twin_scenarios import Overrides, Place, override_tree, resolve
+from .twin_scenarios import Overrides, Place, check_sweeps, inherit, override_tree, own_changes, resolve
+from .twin_scenarios import Spot as Spot
+from .twin_scenarios import check_targets as check_targets
 from .twin_schema import Branch as Branch
 from .twin_schema import CheckpointRules as CheckpointRules
 from .twin_schema import ColumnEntry as ColumnEntry
@@ -32,17 +34,14 @@ from .twin_schema import RunRules as RunRules
 from .twin_schema import Scenario as Scenario
 from .twin_schema import ViewDefinition as ViewDefinition
 from .twin_schema import twin_json_schema as twin_json_schema
+from .twin_sweeps import Sweep as Sweep
 from .twin_values import Condition as Condition
 from .twin_values import Ref as Ref
 from .twin_values import show
 from .twin_yaml import KeyPath, Source, read_source
+from .twin_yaml import read_scalar as read_scalar
 
 BASE = "base"
-
-# (path, value or None for any, what it is): in the schema, and not in this version.
-NOT_YET: tuple[tuple[tuple[str, ...], str | None, str], ...] = (
-    (("sweeps",), None, "sweeping over parameters"),
-)
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Twin:
     """A twin file. ``bbox`` is min x, min y, max x, max y in metres of ``crs``.
 
     ``scenario`` is the name of the scenario whose changes are in place, None for the file as it
-    stands. ``tree`` is the file as plain data with the environment filled in: it may hold secrets and
+    stands; for a member of a sweep ``member_of`` is the scenario that it varies. ``tree`` is the file as plain data with the environment filled in: it may hold secrets and
     belongs in no record.
     """
 
@@ -69,11 +68,13 @@ class Twin:
     kpis: Mapping[str, KpiDefinition]
     views: Mapping[str, ViewDefinition]
     scenarios: Mapping[str, Scenario]
+    sweeps: Mapping[str, Sweep]
     tree: Mapping[str, Any] = field(repr=False)
     source: Source = field(repr=False, compare=False)
     scenario: str | None = None
+    member_of: str | None = None
     home: Path | None = None
-    moved: Mapping[KeyPath, KeyPath] = field(default_factory=dict, repr=False, compare=False)
+    moved: Mapping[KeyPath, Spot] = field(default_factory=dict, repr=False, compare=False)
     origin: Twin | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -89,7 +90,8 @@ class Twin:
     @property
     def branch(self) -> Branch | None:
         """Where the scenario in place leaves another."""
-        return self.scenarios[self.scenario].branch if self.scenario is not None else None
+        name = self.member_of or self.scenario
+        return self.scenarios[name].branch if name is not None else None
 
     @property
     def baseline(self) -> str:
@@ -104,8 +106,9 @@ class Twin:
         does not hold has the place of the nearest one above it.
         """
         for n in range(len(path), 0, -1):
-            if path[:n] in self.moved:
-                return self.source.place(*self.moved[path[:n]], *path[n:], key=key)
+            spot = self.moved.get(path[:n])
+            if spot is not None:
+                return spot if isinstance(spot, str) else self.source.place(*spot, *path[n:], key=key)
         return self.source.place(*path, key=key)
 
     def resolve(self, name: str) -> Mapping[tuple[str, ...], Override]:
@@ -136,6 +139,22 @@ class Twin:
         raise_all(errors)
         return twin
 
+    def with_changes(
+        self, name: str, of: str, changes: Mapping[str, Any], keys: Mapping[str, Spot] | None = None
+    ) -> Twin:
+        """The twin as a scenario called ``name`` would make it that extends ``of`` and sets ``changes``.
+
+        ``keys`` says where each of the changes stands. Raises ``TwinFileError``.
+        """
+        origin = self.origin or self
+        places = keys or dict.fromkeys(changes, ("scenarios", of))
+        own, errors = own_changes(changes, places, origin.components, origin.place)
+        merged, wrong = inherit(name, own, {of: dict(origin.resolve(of))}, origin.place)
+        raise_all(errors + wrong)
+        twin, wrong = _apply(origin, name, merged)
+        raise_all(wrong)
+        return replace(twin, member_of=of)
+
 
 def load_twin(path: Path | str, env: Mapping[str, str] = os.environ, *, folder: Path | None = None) -> Twin:
     """The twin file, or the ``twin.yaml`` of the folder. Relative paths start at ``folder`` if given.
@@ -155,31 +174,15 @@ def load_twin(path: Path | str, env: Mapping[str, str] = os.environ, *, folder: 
         errors += wrong
         for name, overrides in resolved.items():
             errors += _apply(twin, name, overrides)[1] if overrides else []
-        errors += refuse_not_yet(twin)
+        errors += check_sweeps(twin.sweeps, twin.scenarios, twin.components, twin.place)
         if not errors:
             return replace(twin, home=folder) if folder is not None else twin
     elif isinstance(tree, dict):  # what can still be said
         scenarios, _ = shape(Scenarios, tree.get("scenarios"), names)
         if scenarios and names["components"] is not None:
             errors += resolve(scenarios, names["components"], source.place)[1]
-        errors += _not_yet(tree, source.place)
     raise_all(_in_order(errors))
     raise AssertionError("a twin that cannot be read has an error")
-
-
-def refuse_not_yet(twin: Twin) -> list[LdtError]:
-    """An error for everything that the file asks for and this version does not do."""
-    return _not_yet(twin.tree, twin.place)
-
-
-def _not_yet(tree: Any, place: Place) -> list[LdtError]:
-    errors: list[LdtError] = []
-    for pattern, value, feature in NOT_YET:
-        for path, found in _match(tree, pattern):
-            if found is not None and (value is None or found == value):
-                what, fix = f"{feature} is not in this version", f"remove {path[-1]}"
-                errors.append(_error("not in this version", what, place(*path), fix))
-    return errors
 
 
 def _read(path: Path) -> tuple[Path, bytes]:
@@ -218,6 +221,7 @@ def _twin(path: Path, source: Source, tree: dict[str, Any], content: TwinFile) -
         kpis=content.kpis,
         views=content.views,
         scenarios=content.scenarios or {BASE: Scenario()},
+        sweeps=content.sweeps,
         tree=tree,
         source=source,
     )
@@ -239,21 +243,6 @@ def _in_order(errors: list[LdtError]) -> list[LdtError]:
         return [int(n) for n in error.where.split(":")[-2:] if n.isdigit()]
 
     return sorted(unique.values(), key=position)
-
-
-def _match(value: Any, pattern: tuple[str, ...], path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """(path, value) of everything that fits the pattern, where * is any key or index."""
-    if not pattern:
-        yield path, value
-        return
-    items: Iterator[tuple[str | int, Any]] = iter(())
-    if isinstance(value, dict):
-        items = iter(value.items())
-    elif isinstance(value, list):
-        items = iter(enumerate(value))
-    for key, below in items:
-        if pattern[0] in ("*", key):
-            yield from _match(below, pattern[1:], (*path, key))
 
 
 def _apply(twin: Twin, name: str, overrides: Overrides) -> tuple[Twin, list[LdtError]]:

@@ -14,16 +14,19 @@ from typing import Any, NamedTuple
 
 from .errors import LdtError, TwinFileError, nearest
 from .twin_schema import Scenario
+from .twin_sweeps import Sweep
 from .twin_values import show
 from .twin_yaml import KeyPath
 
+Spot = KeyPath | str
+
 
 class Override(NamedTuple):
-    """A value that a scenario sets. ``key`` is the path of the entry in the file."""
+    """A value that a scenario sets. ``key`` is the path of the entry in the file, or a place in another file."""
 
     value: Any
     place: str
-    key: KeyPath
+    key: Spot
 
 
 Target = tuple[str, ...]
@@ -59,10 +62,13 @@ def resolve(
     order, errors = _order(scenarios, place)
     found: dict[str, Overrides] = {}
     for name in order:
-        own, wrong = _own_changes(name, scenarios[name], components, place)
+        changes = scenarios[name].changes
+        own, wrong = own_changes(
+            changes, {path: ("scenarios", name, "set", path) for path in changes}, components, place
+        )
         parents = dict.fromkeys(_parents(scenarios[name]))
         if not wrong and all(parent in found for parent in parents):
-            merged, wrong = _inherit(name, own, {p: found[p] for p in parents}, place)
+            merged, wrong = inherit(name, own, {p: found[p] for p in parents}, place)
             if not wrong:
                 found[name] = merged
         errors += wrong
@@ -92,26 +98,32 @@ def _order(scenarios: Mapping[str, Scenario], place: Place) -> tuple[list[str], 
             graph |= {name: set() for name in loop}
 
 
-def _own_changes(
-    name: str, scenario: Scenario, components: Collection[str], place: Place
+def own_changes(
+    changes: Mapping[str, Any], keys: Mapping[str, Spot], components: Collection[str], place: Place
 ) -> tuple[Overrides, list[LdtError]]:
+    """What ``{component.params.NAME: value}`` sets, each standing where ``keys`` says."""
+
+    def where(key: Spot) -> str:
+        return key if isinstance(key, str) else place(*key, key=True)
+
     found: Overrides = {}
     taken = _Taken()
     errors: list[LdtError] = []
-    for dotted, value in scenario.changes.items():
-        key = ("scenarios", name, "set", dotted)
+    for dotted, value in changes.items():
+        key = keys[dotted]
         path = tuple(dotted.split("."))
         refused = _refuse_target(path, components)
         if refused:
-            errors.append(_error("override hits nothing", refused[0], place(*key, key=True), refused[1]))
+            errors.append(_error("override hits nothing", refused[0], where(key), refused[1]))
             continue
         for inner, leaf in _leaves(value):
             clash = taken.add(path + inner)
             if clash is not None:
                 what = f"'{'.'.join(path + inner)}' and '{'.'.join(clash)}' are set in one scenario"
-                errors.append(_error("duplicate key", what, place(*key, key=True), "remove one of them"))
+                errors.append(_error("duplicate key", what, where(key), "remove one of them"))
                 break
-            found[path + inner] = Override(leaf, place(*key, *inner), (*key, *inner))
+            spot = key if isinstance(key, str) else (*key, *inner)
+            found[path + inner] = Override(leaf, spot if isinstance(spot, str) else place(*spot), spot)
     return found, errors
 
 
@@ -143,7 +155,7 @@ def _leaves(value: Any, path: Target = ()) -> Iterator[tuple[Target, Any]]:
         yield path, value
 
 
-def _inherit(
+def inherit(
     name: str, own: Overrides, parents: Mapping[str, Overrides], place: Place
 ) -> tuple[Overrides, list[LdtError]]:
     merged: Overrides = {}
@@ -170,10 +182,10 @@ def _canonical(value: Any) -> str:
 
 def override_tree(
     tree: Mapping[str, Any], overrides: Overrides
-) -> tuple[dict[str, Any], dict[KeyPath, KeyPath], list[LdtError]]:
+) -> tuple[dict[str, Any], dict[KeyPath, Spot], list[LdtError]]:
     """A copy of the file's tree with the values set, and for each path that was set where it stands."""
     new = dict(tree)
-    moved: dict[KeyPath, KeyPath] = {}
+    moved: dict[KeyPath, Spot] = {}
     errors: list[LdtError] = []
     for path, (value, where, key) in sorted(overrides.items(), key=lambda item: len(item[0])):
         full = path if path[0] == "run" else ("components", *path)
@@ -181,11 +193,12 @@ def override_tree(
         for n, part in enumerate(full[:-1], 1):
             below = here.get(part)
             if below is None:  # the scenario makes this mapping
-                moved.setdefault(full[:n], key[: max(4, len(key) - len(full) + n)])
+                above = key if isinstance(key, str) else key[: max(4, len(key) - len(full) + n)]
+                moved.setdefault(full[:n], above)
             elif not isinstance(below, dict):
-                above = ".".join(full[len(full) - len(path) : n])
-                what = f"'{'.'.join(path)}' lies below '{above}', which is not a mapping"
-                errors.append(_error("override hits nothing", what, where, f"set '{above}' as a whole"))
+                value_above = ".".join(full[len(full) - len(path) : n])
+                what = f"'{'.'.join(path)}' lies below '{value_above}', which is not a mapping"
+                errors.append(_error("override hits nothing", what, where, f"set '{value_above}' as a whole"))
                 break
             here[part] = copy = dict(below or {})  # the tree shares its dicts with others
             here = copy
@@ -193,6 +206,33 @@ def override_tree(
             here[full[-1]] = value
             moved[full] = key
     return new, moved, errors
+
+
+def check_sweeps(
+    sweeps: Mapping[str, Sweep], scenarios: Collection[str], components: Collection[str], place: Place
+) -> list[LdtError]:
+    """What can be said of the sweeps without their components: names and targets."""
+    errors: list[LdtError] = []
+    for name, sweep in sweeps.items():
+        if name in scenarios:
+            what = f"a scenario is called '{name}' too, and both are named in commands"
+            errors.append(
+                _error("duplicate key", what, place("sweeps", name, key=True), "rename one of them")
+            )
+        word = "grid" if sweep.grid else "over"
+        keys: dict[str, Spot] = {path: ("sweeps", name, word, path) for path in sweep.axes}
+        errors += check_targets(keys, components, place)
+    return errors
+
+
+def check_targets(keys: Mapping[str, Spot], components: Collection[str], place: Place) -> list[LdtError]:
+    """Refuse what a sweep cannot vary: what a scenario cannot set, and the number of replicates."""
+    errors: list[LdtError] = []
+    if (key := keys.get("run.replicates")) is not None:
+        where = key if isinstance(key, str) else place(*key, key=True)
+        what, fix = "all members run in the same number of replicates", "ldt run --replicates N"
+        errors.append(_error("override hits nothing", what, where, fix))
+    return errors + own_changes(dict.fromkeys(keys), keys, components, place)[1]
 
 
 def _error(code: str, what: str, where: str, fix: str) -> TwinFileError:

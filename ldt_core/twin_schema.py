@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from .errors import nearest
+from .twin_sweeps import Sweep, one_design
 from .twin_values import (
     Bbox,
     ColumnRef,
@@ -349,8 +350,10 @@ class TwinFile:
     """Views by name."""
     scenarios: Scenarios = field(default_factory=dict)
     """Scenarios by name. The baseline is the one called base, else the first."""
-    sweeps: Any = None
-    """Reserved."""
+    sweeps: Annotated[dict[Name, Annotated[Sweep, AfterValidator(one_design)]], OrNothing()] = field(
+        default_factory=dict
+    )
+    """Sweeps by name: many scenarios made from one by varying parameters."""
 
 
 # --- checking ---------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def _text(value: Any, example: str) -> str:
     return value
 
 
-def _written(
+def written(
     check: Callable[..., Any], schema: Mapping[str, Any], type: str | None = "string"
 ) -> tuple[Any, Any]:
     """A check that replaces pydantic's own, and what the JSON Schema says in its place."""
@@ -220,16 +220,16 @@ def _cpus(value: Any) -> int:
 _DURATION_SCHEMA = {"pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|min|h|d)\s*$", "examples": ["15min"]}
 _INSTANT_SCHEMA = {"pattern": f"^{_INSTANT.pattern[:-1]}$", "examples": ["2026-03-02T05:00Z"]}
 
-Version = Annotated[Literal[1], *_written(_version, {"const": 1}, None)]
-Name = Annotated[str, *_written(_name, {"pattern": NAME})]
-ComponentName = Annotated[str, *_written(_component_name, {"pattern": NAME})]
-Step = Annotated[int, *_written(_step, _DURATION_SCHEMA)]
-Size = Annotated[int, *_written(_size, {"pattern": rf"^\s*{_SIZE.pattern}\s*$", "examples": ["4GiB"]})]
-Cpus = Annotated[int, *_written(_cpus, {"minimum": 1}, "integer")]
-Instant = Annotated[np.datetime64, *_written(_instant, _INSTANT_SCHEMA)]
-End = Annotated[np.datetime64, *_written(_end, _INSTANT_SCHEMA)]
-Zone = Annotated[str, *_written(_zone, {"examples": ["Europe/Rome"]})]
-Unit = Annotated[str, *_written(_unit, {"examples": ["km/h"]})]
+Version = Annotated[Literal[1], *written(_version, {"const": 1}, None)]
+Name = Annotated[str, *written(_name, {"pattern": NAME})]
+ComponentName = Annotated[str, *written(_component_name, {"pattern": NAME})]
+Step = Annotated[int, *written(_step, _DURATION_SCHEMA)]
+Size = Annotated[int, *written(_size, {"pattern": rf"^\s*{_SIZE.pattern}\s*$", "examples": ["4GiB"]})]
+Cpus = Annotated[int, *written(_cpus, {"minimum": 1}, "integer")]
+Instant = Annotated[np.datetime64, *written(_instant, _INSTANT_SCHEMA)]
+End = Annotated[np.datetime64, *written(_end, _INSTANT_SCHEMA)]
+Zone = Annotated[str, *written(_zone, {"examples": ["Europe/Rome"]})]
+Unit = Annotated[str, *written(_unit, {"examples": ["km/h"]})]
 
 
 # --- references -------------------------------------------------------------------------------
@@ -280,9 +280,9 @@ def _scenario(value: Any, info: ValidationInfo) -> str:
     return str(value)
 
 
-ColumnRef = Annotated[Ref, *_written(_ref, {"pattern": _REF})]
-PortRef = Annotated[Ref, *_written(_port_ref, {"pattern": f"^{_PORT}$"})]
-ScenarioName = Annotated[str, *_written(_scenario, {})]
+ColumnRef = Annotated[Ref, *written(_ref, {"pattern": _REF})]
+PortRef = Annotated[Ref, *written(_port_ref, {"pattern": f"^{_PORT}$"})]
+ScenarioName = Annotated[str, *written(_scenario, {})]
 Parents = Annotated[
     tuple[ScenarioName, ...],
     BeforeValidator(lambda v: [v] if isinstance(v, str) else v),
@@ -360,7 +360,7 @@ def _bbox(box: tuple[float, float, float, float], info: ValidationInfo) -> tuple
     return box
 
 
-Crs = Annotated[str, *_written(_crs, {"examples": ["EPSG:25832"]})]
+Crs = Annotated[str, *written(_crs, {"examples": ["EPSG:25832"]})]
 Bbox = Annotated[tuple[Number, Number, Number, Number], AfterValidator(_bbox)]
 
 
@@ -460,8 +460,8 @@ def _target(value: float | None, info: ValidationInfo) -> float | None:
 
 
 Init = Annotated[
-    float | int | str | bool | None, *_written(_init, {"type": ["number", "string", "boolean", "null"]}, None)
+    float | int | str | bool | None, *written(_init, {"type": ["number", "string", "boolean", "null"]}, None)
 ]
-Where = Annotated[tuple[Condition, ...], *_written(_where, {"examples": ["speed > 8 and cars == true"]})]
+Where = Annotated[tuple[Condition, ...], *written(_where, {"examples": ["speed > 8 and cars == true"]})]
 Reduce = Annotated[dict[Literal["time", "space"], REDUCTIONS], AfterValidator(_reduce)]
 Target = Annotated[Number | None, AfterValidator(_target)]

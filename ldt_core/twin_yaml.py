@@ -311,6 +311,15 @@ class _Reader:
         return self.stop(what, offset, fix)
 
 
+def read_scalar(text: str) -> Any:
+    """A value as an unquoted scalar of the twin file would be read: number, truth, nothing, else text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+    return float(text) if _FLOAT.fullmatch(text) and math.isfinite(float(text)) else text
+
+
 def join(errors: list[LdtError]) -> LdtError:
     """The one error, or all as one."""
     return errors[0] if len(errors) == 1 else ErrorList(errors)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ldt_core import twin_yaml
 from ldt_core.errors import ErrorList, LdtError, TwinFileError
 from ldt_core.interfaces import SECOND
-from ldt_core.twin import NOT_YET, Condition, Ref, Twin, load_twin, refuse_not_yet, twin_json_schema
+from ldt_core.twin import Condition, Ref, Twin, load_twin, twin_json_schema
 from ldt_core.twin_yaml import read_source
 
 FULL = """\
@@ -518,24 +518,6 @@ def test_an_error_names_its_place_and_its_remedy(
     assert (error.code, error.where) == (code, where), error
     assert fix in error.fix
     assert (error.group, error.exit_code) == ("E1", 10)
-
-
-LATER = [
-    ("sweeps: {a: [1, 2]}\n", "twin.yaml:7:9", "sweep"),
-]
-
-
-@pytest.mark.parametrize(("text", "where", "feature"), LATER)
-def test_what_comes_later_is_refused_by_name(tmp_path: Path, text: str, where: str, feature: str) -> None:
-    error = the_error(tmp_path, HEAD + text)
-    assert (error.code, error.where) == ("not in this version", where)
-    assert feature in error.what
-    jsonschema.Draft202012Validator(twin_json_schema()).validate(tree(HEAD + text))
-
-
-def test_every_feature_that_comes_later_is_tested(tmp_path: Path) -> None:
-    assert len(LATER) == len(NOT_YET)
-    assert refuse_not_yet(load(tmp_path, FULL)) == []
 
 
 def test_all_errors_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

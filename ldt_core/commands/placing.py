@@ -75,6 +75,8 @@ def _job(options: argparse.Namespace, ensemble: Ensemble) -> Job:
 def _words(options: argparse.Namespace, ensemble: Ensemble) -> list[str]:
     """What the job's own ``ldt run`` is told: the same scenarios and replicates."""
     words = [str(ensemble.twin.path.resolve()), "--quiet"]
+    words += ["--all"] * options.all
+    words += [w for name in options.sweep or () for w in ("--sweep", name)]
     if not options.all:
         words += [w for name in options.scenario or () for w in ("-s", name)]
     if options.replicates:

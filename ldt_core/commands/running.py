@@ -23,16 +23,19 @@ from ..kpi import change
 from ..locking import NAME, environments_of, refuse_drift
 from ..record import read_record
 from ..results import judged_kpis
+from ..results_table import read_results
 from ..runs import OpenRun, chosen_scenarios, execute, find_run, home_of, load_twin, prepare
 from .keeping import keep_budget, usage_line
 from .output import components_apart, print_json, shown
 from .states import branch_as_dict, describe_states, unsaved_stages
+from .sweeping import distributions, plan_lines, sweep_lines, sweeps_as_dict
 
 
 def check(options: argparse.Namespace) -> int:
     """Prove all scenarios; print the plan, or all that is wrong."""
     with components_apart():
-        ensemble = prepare(options.twin, options.scenario, online=options.online)
+        sweeps = () if options.scenario else None
+        ensemble = prepare(options.twin, options.scenario, sweeps=sweeps, online=options.online)
         ensemble.settle()
     if options.json:
         print_json(plan_as_dict(ensemble))
@@ -66,8 +69,10 @@ def plan_as_dict(ensemble: Ensemble) -> dict[str, Any]:
                 "adapters": list(plan.notes),
                 "unproved": list(plan.unproved),
             }
-            for s, plan in ensemble.plans.items()
+            for s in ensemble.scenarios
+            for plan in (ensemble.plans[s],)
         },
+        "sweeps": sweeps_as_dict(ensemble),
     }
 
 
@@ -79,7 +84,8 @@ def print_plan(ensemble: Ensemble) -> None:
         f"seed {twin.run.seed}, {ensemble.replicates} replicates"
     )
     said: tuple[str, ...] = ()
-    for name, plan in ensemble.plans.items():
+    for name in ensemble.scenarios:
+        plan = ensemble.plans[name]
         print(f"\n{name}: {twin.scenarios[name].title or ''}")
         for number, stage in enumerate(plan.stages, 1):
             members = ", ".join(
@@ -99,6 +105,8 @@ def print_plan(ensemble: Ensemble) -> None:
             said = plan.notes
         for note in plan.unproved:
             print(f"  not proved: {note}")
+    for line in plan_lines(ensemble):
+        print(line)
     print("\nthe wiring and the schedule hold")
 
 
@@ -129,8 +137,8 @@ def _states(states: Sequence[str]) -> str:
 def run(options: argparse.Namespace) -> int:
     place = Place(options.engine, options.address)
     with components_apart():
-        names = None if options.all else options.scenario
-        ensemble = prepare(options.twin, names, options.replicates, online=not options.dry_run)
+        names, sweeps = (None, None) if options.all else (options.scenario, options.sweep or ())
+        ensemble = prepare(options.twin, names, options.replicates, sweeps, online=not options.dry_run)
     if options.locked:
         found = environments_of(ensemble.twin, ensemble.catalog, ensemble.plans.values())
         refuse_drift(found, ensemble.twin.path.parent / NAME)
@@ -153,6 +161,9 @@ def run(options: argparse.Namespace) -> int:
         print_json(done.record)
     else:
         _summary(done)
+    if done.error is not None:  # of members; the rest came to its end
+        print(f"ldt: {done.error}", file=sys.stderr)
+        return done.error.exit_code
     return 0
 
 
@@ -175,7 +186,8 @@ def _execute(ensemble: Ensemble, options: argparse.Namespace, place: Place = LOC
 
 def _summary(done: OpenRun) -> None:
     record = done.record
-    states = [t["state"] for t in record["tasks"]]
+    members = [(s, n) for sweep in record.get("sweeps", {}).values() for s, n in sweep["tasks"].items()]
+    states = [t["state"] for t in record["tasks"]] + [s for s, n in members for _ in range(n)]
     fresh = states.count("done")
     print(
         f"{record['twin']['title']}: {len(states)} tasks, {fresh} computed, {len(states) - fresh} from the store, "
@@ -189,6 +201,8 @@ def _summary(done: OpenRun) -> None:
     if record["kpis"]:
         print()
         print_comparison(record, list(record["scenarios"]))
+    for line in sweep_lines(record, done.folder):
+        print(line)
     print(f"\nrun {shown(done.folder)}")
 
 
@@ -228,9 +242,14 @@ def compare(options: argparse.Namespace) -> int:
         for kpi in kpis:
             kpi["replicates"] = {n: record["kpis"][kpi["id"]]["values"][n] for n in names}
             kpi["pairing_gain"] = {n: _gain(record["kpis"][kpi["id"]], names[0], n) for n in names[1:]}
-        print_json({"run": record["run"], "baseline": names[0], "kpis": kpis})
+        found: dict[str, Any] = {"run": record["run"], "baseline": names[0], "kpis": kpis}
+        if record.get("sweeps"):
+            found["sweeps"] = distributions(record, read_results(folder))
+        print_json(found)
         return 0
     print_comparison(record, names)
+    for line in sweep_lines(record, folder):
+        print(line)
     return 0
 
 

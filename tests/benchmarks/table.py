@@ -1,7 +1,7 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, engines, isolated, sumo. The machine matters, the ratios less so; nothing here is
+second_run, store, rerun, sweep, engines, isolated, checkpoints, sumo. The machine matters, the ratios less so; nothing here is
 asserted.
 """
 
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "second_run": HERE / "bench_second_run.py",
     "store": HERE / "bench_store.py",
     "rerun": HERE / "bench_rerun.py",
+    "sweep": HERE / "bench_sweep.py",
     "engines": HERE / "bench_engines.py",
     "isolated": HERE / "bench_isolated.py",
     "checkpoints": HERE / "bench_checkpoints.py",
