@@ -275,7 +275,7 @@ class _Lost:
         return None
 
     def __exit__(self, kind: Any, exc: BaseException | None, trace: Any) -> None:
-        if isinstance(exc, RemoteError) and exc.code == "refused" and "404" in exc.what:
+        if isinstance(exc, RemoteError) and exc.code == "not there":
             raise RemoteError(
                 f"{self.address} knows the session no more: it was started again, or the session lay idle",
                 code="session lost",

@@ -280,15 +280,15 @@ class Client:
         address: str,
     ) -> Reply:
         connection.request(method, place.path, body=body, headers=dict(headers))
-        found = connection.getresponse()
-        lower = {k.lower(): v for k, v in found.getheaders()}
-        if lower.get("content-encoding", "identity").lower() != "identity":
-            raise RemoteError(
-                f"{address} answered compressed, though it was asked not to",
-                code="media type",
-                fix="ask its owner to heed Accept-Encoding: identity",
-            )
-        content = self._read(found, end, address)
+        with connection.getresponse() as found:
+            lower = {k.lower(): v for k, v in found.getheaders()}
+            if lower.get("content-encoding", "identity").lower() != "identity":
+                raise RemoteError(
+                    f"{address} answered compressed, though it was asked not to",
+                    code="media type",
+                    fix="ask its owner to heed Accept-Encoding: identity",
+                )
+            content = self._read(found, end, address)
         media = lower.get("content-type", "").partition(";")[0].strip().lower()
         return Reply(found.status, media, lower, content, address)
 
@@ -350,6 +350,9 @@ class Client:
             raise
         with self._lock:
             waiting.append(connection)
+
+    def __del__(self) -> None:
+        self.close()  # of a component that was asked for its ports and never ran
 
     def close(self) -> None:
         with self._lock:

@@ -82,6 +82,8 @@ def error_of(status: int, problem: Any, address: str) -> e.LdtError:
     if status in (401, 403):
         fix = "write its token in the twin file: params: {access: {token: ${NAME}}}"
         return e.RemoteError(what, code="not authorised", fix=fix)
+    if status == 404:
+        return e.RemoteError(what, code="not there", fix="check the address")
     if status in (406, 415):
         return e.RemoteError(
             what, code="media type", fix="ask its owner for JSON as docs/reference/remote.md has it"
