@@ -267,7 +267,10 @@ def _uv(words: Sequence[str], folder: Path, given: str = "") -> subprocess.Compl
             code="environments cannot resolve",
             fix="pip install uv",
         )
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX")}
+    left_out = {"VIRTUAL_ENV", "CONDA_PREFIX"}
+    if "install" in words:  # the lock is what was found under them; their hashes may be of other files
+        left_out |= {"UV_CONSTRAINT", "UV_OVERRIDE"}
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     return subprocess.run(
         [*program, *words], cwd=folder, input=given, capture_output=True, text=True, env=environment
     )
