@@ -362,11 +362,6 @@ class Client:
                         connection.close()
             self._idle.clear()
 
-    def __del__(self) -> None:
-        """A component that only told its ports is finalized by nobody."""
-        with suppress(Exception):
-            self.close()
-
 
 def _plain(reply: Reply) -> Any:
     try:
