@@ -26,7 +26,7 @@ from .needs import largest, needs_of
 from .planning import Planner
 from .resume import checkpoint_digest, checkpoint_key, slot_keys
 from .store import Entry, Store
-from .sweeps import make_design, plan_members
+from .sweeps import make_design, member_name, plan_members
 from .tasks import short, stage_fields, upstream
 from .twin import Twin
 from .wiring import Plan, Stage
@@ -349,6 +349,14 @@ class Ensemble:
             engine.close(kill=not clean)
         self.failures = failures
         _raise_failures(failures)
+
+    def baseline_of(self, variant: str) -> str:
+        """What ``against: base`` compares a scenario or member with: the baseline, or the baseline's member of
+        the same number where the sweep varies the baseline too."""
+        member, base = self.members.get(variant), self.scenarios[0]
+        if member is None or base not in self.designs[member.sweep].of:
+            return base
+        return member_name(member.sweep, self.designs[member.sweep].of, base, member.number)
 
     def error_of(self, variant: str) -> LdtError | None:
         """What kept a scenario or member from its end; None where all of it is there."""

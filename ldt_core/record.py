@@ -151,7 +151,7 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
             }
             for s in ensemble.scenarios
         },
-        "results": {key: entry.digests for key, entry in sorted(ensemble.entries.items())},
+        "results": _digests(ensemble),
         "not_reproducible": sorted(ensemble.unversioned),
         "tasks": [
             {
@@ -170,13 +170,20 @@ def describe_run(ensemble: Ensemble, folder: Path, status: str, usage: Mapping[s
 def files_read(ensemble: Ensemble, name: str) -> dict[str, str]:
     """Digest of every file that the component reads in some scenario, by its name in the twin file."""
     found: dict[str, str] = {}
-    for plan in ensemble.plans.values():
-        for file in files_of(plan.nodes[name].params):
+    nodes = {id(plan.nodes[name]): plan.nodes[name] for plan in ensemble.plans.values()}
+    for node in nodes.values():  # thousands of members share the node of what they do not vary
+        for file in files_of(node.params):
             with suppress(OSError):
                 paths = file.files()
                 digests = [content_digest(path) for path in paths]
                 found |= {named(file, path): d for path, d in zip(paths, digests, strict=True)}
     return found
+
+
+def _digests(ensemble: Ensemble) -> dict[str, dict[str, str]]:
+    """What the scenarios gave, by key. Members of sweeps stand in the table: thousands would hide the rest."""
+    keys = {w.key for w in ensemble.works.values() if w.scenario not in ensemble.members}
+    return {key: dict(ensemble.entries[key].digests) for key in sorted(keys & ensemble.entries.keys())}
 
 
 def _stages(ensemble: Ensemble, scenario: str) -> dict[str, list[str]]:

@@ -107,7 +107,7 @@ def kpi_value(
     if kpi.weight is not None:
         refs.append((scenario, kpi.weight))
     if kpi.against is not None:
-        refs.append((ensemble.scenarios[0], kpi.of))
+        refs.append((ensemble.baseline_of(scenario), kpi.of))
     attributes = _attributes(ensemble, kpi, scenario)
     refs += [(scenario, r) for r in attributes.values()]
     # The same numbers under another unit are another value, so what the ports mean counts as well.
@@ -132,7 +132,7 @@ def kpi_value(
         recording,
         weight=weight,
         weight_column=value_column(kpi.weight, weight.port, place) if kpi.weight and weight else None,
-        baseline=recordings.get(ensemble.scenarios[0], kpi.of, replicate) if kpi.against else None,
+        baseline=recordings.get(ensemble.baseline_of(scenario), kpi.of, replicate) if kpi.against else None,
         attributes={n: recordings.get(scenario, r, replicate) for n, r in attributes.items()},
     )
     store.put(key, {}, {"value": value}, owner=f"kpi of {kpi.of}")

@@ -68,7 +68,6 @@ def _rows(ensemble: Ensemble, paths: list[str]) -> Iterator[dict[str, Any]]:
         (id, kpi, unit := own_unit(ensemble, kpi), short(canonical(describe_kpi(id, kpi, unit)).decode()))
         for id, kpi in ensemble.twin.kpis.items()
     ]
-    base_failed = ensemble.error_of(ensemble.scenarios[0])
     for variant in (*ensemble.scenarios, *ensemble.members):
         member = ensemble.members.get(variant)
         head = {
@@ -77,7 +76,7 @@ def _rows(ensemble: Ensemble, paths: list[str]) -> Iterator[dict[str, Any]]:
             "scenario": member.of if member else variant,
         }
         values = {p: parameter(ensemble.twins[variant], ensemble.plans[variant], p) for p in paths}
-        failed = ensemble.error_of(variant)
+        failed, base_failed = ensemble.error_of(variant), ensemble.error_of(ensemble.baseline_of(variant))
         recordings = Recordings(ensemble)  # of its own: those of thousands do not fit into memory
         for replicate in range(ensemble.replicates):
             for id, kpi, unit, digest in kpis:

@@ -225,3 +225,12 @@ def bootstrap(
     found = np.array([statistic(rng.integers(0, size, size)) for _ in range(resamples)])
     low, high = np.quantile(found, [0.025, 0.975], axis=0)
     return low, high
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of ``count`` draws (Wilson 1927): honest where all of them agree."""
+    z = 1.959963984540054
+    middle = share + z**2 / (2 * count)
+    half = z * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    whole = 1 + z**2 / count
+    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)

@@ -49,6 +49,11 @@ class Member:
         return twin.with_changes(self.name, self.of, self.changes, self.keys)
 
 
+def member_name(sweep: str, all_of: Sequence[str], of: str, number: int) -> str:
+    """``SWEEP/0001``, or ``SWEEP/SCENARIO/0001`` where several scenarios go through the same members."""
+    return f"{sweep}/{of}/{number:04d}" if len(all_of) > 1 else f"{sweep}/{number:04d}"
+
+
 @dataclass(frozen=True)
 class Design:
     """The values of all members: ``rows[i][j]`` is what member i + 1 sets at ``paths[j]``.
@@ -70,8 +75,9 @@ class Design:
             changes = {self.paths[j]: row[j] for j in there}
             keys = {self.paths[j]: self.spot(number - 1, j) for j in there}
             for of in self.of:
-                middle = f"{of}/" if len(self.of) > 1 else ""
-                yield Member(self.sweep, number, of, f"{self.sweep}/{middle}{number:04d}", changes, keys)
+                yield Member(
+                    self.sweep, number, of, member_name(self.sweep, self.of, of, number), changes, keys
+                )
 
 
 def make_design(twin: Twin, name: str, catalog: Catalog) -> Design:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ldt_core import errors as e
+from ldt_core import sensitivity
 from ldt_core.catalog import installed
 from ldt_core.ensemble import Ensemble
+from ldt_core.sensitivity import Analysis, Index, analyse
 from ldt_core.store import Store
 from ldt_core.sweeps import make_design
 from ldt_core.twin import load_twin
@@ -289,49 +293,180 @@ TOTAL = {"x1": (V1 + V13) / V, "x2": V2 / V, "x3": V13 / V}
 OVER = "{f.params.x1: [-3.14159265, 3.14159265], f.params.x2: [-3.14159265, 3.14159265], f.params.x3: [-3.14159265, 3.14159265]}"
 
 
-def indices(shop: Workshop, *words: str) -> dict[tuple[str, str], dict[str, Any]]:
-    (found,) = json.loads(shop.ldt("sensitivity", "--json", *words).stdout)["analyses"]
-    return {(i["parameter"].rpartition(".")[2], i["kind"]): i for i in found["indices"]}
+def exact_table(
+    plan_file: Path, sweep: str, function: Callable[[np.ndarray], np.ndarray]
+) -> tuple[pa.Table, dict[str, Any]]:
+    """What a run of the sweep would leave if the function were the KPI, and what its record would say."""
+    (plan_file / "twin.yaml").write_text(HEAD + f"sweeps: {{s: {sweep}}}\n", encoding="utf-8")
+    design = make_design(load_twin(plan_file), "s", installed())
+    x = np.array(design.rows, float)
+    columns: dict[str, Any] = {path: x[:, j] for j, path in enumerate(design.paths)}
+    count = len(x)
+    columns |= {"sweep": ["s"] * count, "scenario": ["base"] * count, "kpi": ["y"] * count}
+    columns |= {"member": np.arange(1, count + 1), "value": function(x)}
+    return pa.table(columns), {"design": design.kind, "parameters": [{"path": p} for p in design.paths]}
 
 
-def test_sobol_indices_hold_the_closed_form_in_their_intervals(shop: Workshop) -> None:
-    write(shop, f"  s: {{sample: {{method: sobol, size: 128, seed: 5}}, over: {OVER}}}\n")
-    shop.ldt("run", "--sweep", "s", "-q")
-    found = indices(shop)
-    for kind, exact in (("first", FIRST), ("total", TOTAL)):
-        for name, value in exact.items():
-            index = found[name, kind]
-            margin = 0.03
-            assert index["low"] - margin <= value <= index["high"] + margin, (name, kind, index)
-    assert "first" in shop.ldt("sensitivity").stdout
+def ishigami(x: np.ndarray) -> np.ndarray:
+    return np.sin(x[:, 0]) + A * np.sin(x[:, 1]) ** 2 + B * x[:, 2] ** 4 * np.sin(x[:, 0])
 
 
-def test_given_data_tells_what_moves_the_kpi(shop: Workshop) -> None:
-    write(shop, f"  s: {{sample: {{size: 400, seed: 5}}, over: {OVER}}}\n")
-    shop.ldt("run", "--sweep", "s", "-q")
-    found = indices(shop)
+WEIGHTS = np.array([0.0, 1.0, 4.5])
+
+
+def sobol_g(x: np.ndarray) -> np.ndarray:
+    return np.prod((np.abs(4 * x - 2) + WEIGHTS) / (1 + WEIGHTS), axis=1)
+
+
+# First-order and total indices of Sobol's g function in closed form (Saltelli and Sobol 1995).
+ALONE = 1 / (3 * (1 + WEIGHTS) ** 2)
+WHOLE = np.prod(1 + ALONE) - 1
+G_FIRST = dict(zip(FIRST, ALONE / WHOLE, strict=True))
+G_TOTAL = dict(zip(FIRST, ALONE * np.prod(1 + ALONE) / (1 + ALONE) / WHOLE, strict=True))
+UNIT_CUBE = "{f.params.x1: [0, 1], f.params.x2: [0, 1], f.params.x3: [0, 1]}"
+CLOSED = [(ishigami, OVER, FIRST, TOTAL), (sobol_g, UNIT_CUBE, G_FIRST, G_TOTAL)]
+
+
+def by_name(found: Analysis) -> dict[tuple[str, str], Index]:
+    return {(i.parameter.rpartition(".")[2], i.kind): i for i in found.indices}
+
+
+@pytest.mark.parametrize(("function", "over", "first", "total"), CLOSED, ids=["Ishigami", "Sobol g"])
+def test_sobol_intervals_hold_the_closed_form_as_often_as_they_say(
+    site: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: Any,
+    over: str,
+    first: Any,
+    total: Any,
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+    held = []
+    for seed in range(12):
+        sweep = f"{{sample: {{method: sobol, size: 256, seed: {seed}}}, over: {over}}}"
+        table, record = exact_table(tmp_path, sweep, function)
+        found = by_name(analyse(table, record, "s", "base", "y"))
+        for kind, exact in (("first", first), ("total", total)):
+            for name, value in exact.items():
+                index = found[name, kind]
+                assert index.value == pytest.approx(value, abs=0.12)
+                assert index.low is not None
+                assert index.high is not None
+                held.append(index.low <= value <= index.high)
+    assert np.mean(held) >= 0.95
+
+
+def test_given_data_tells_what_moves_the_kpi(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+    table, record = exact_table(tmp_path, f"{{sample: {{size: 1000, seed: 5}}, over: {OVER}}}", ishigami)
+    found = by_name(analyse(table, record, "s", "base", "y"))
     for name, value in FIRST.items():
-        assert found[name, "first"]["value"] == pytest.approx(value, abs=0.12)
-    assert found["x1", "rank"]["low"] > 0.2
-    assert found["x2", "rank"]["low"] < 0 < found["x2", "rank"]["high"]
+        assert found[name, "first"].value == pytest.approx(value, abs=0.06)
+    assert (found["x1", "rank"].low or 0) > 0.2
+    assert (found["x2", "rank"].low or 1) < 0 < (found["x2", "rank"].high or -1)
 
 
-def test_a_kpi_that_nothing_moves_and_too_few_members_are_told(shop: Workshop) -> None:
-    write(shop, "  s: {grid: {f.params.n: [1, 2]}}\n  t: {sample: {size: 2}, over: {f.params.x1: [0, 1]}}\n")
+def test_a_base_point_with_a_failed_member_is_left_out_as_a_whole(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+    sweep = f"{{sample: {{method: sobol, size: 128}}, over: {OVER}}}"
+    table, record = exact_table(tmp_path, sweep, ishigami)
+    values = table["value"].to_pylist()
+    values[7] = None  # of the second base point
+    table = table.set_column(table.column_names.index("value"), "value", pa.array(values, pa.float64()))
+    found = analyse(table, record, "s", "base", "y")
+    assert (found.members, found.missing) == (127 * 5, 1)
+    assert "1 of 640 members have no value and are left out" in found.notes
+    assert by_name(found)["x2", "first"].value == pytest.approx(FIRST["x2"], abs=0.15)
+
+
+def test_without_salib_the_remedy_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "SALib.analyze.sobol", None)
+    with pytest.raises(e.PluginError, match="SALib") as caught:
+        sensitivity._library("sobol")
+    assert "ldt-core[sensitivity]" in caught.value.fix
+
+
+def test_pairs_are_judged_on_base_points_and_only_where_members_were_drawn(shop: Workshop) -> None:
+    over = "{f.params.x1: [0, 1], f.params.x2: [0, 1]}"
+    write(
+        shop,
+        f"  drawn: {{of: [base, odd], sample: {{method: sobol, size: 4}}, over: {over}}}\n"
+        "  chosen: {of: [base, odd], grid: {f.params.x1: [0.0, 0.5, 1.0]}}\n",
+    )
     shop.ldt("run", "--all", "-q")
-    assert "the same in every member: nothing moves it" in shop.ldt("sensitivity", "--sweep", "s").stdout
-    assert "2 members are too few for any index" in shop.ldt("sensitivity", "--sweep", "t").stdout
+    rows = {
+        (r["sweep"], r["scenario"]): r for r in json.loads(shop.ldt("compare", "--json").stdout)["sweeps"]
+    }
+    drawn, chosen = rows["drawn", "odd"], rows["chosen", "odd"]
+    assert (drawn["members"], drawn["pairs"]) == (2 * 4, 2 * 4)  # of 16 members
+    z2 = 1.959963984540054**2
+    assert (drawn["wins"], drawn["wins_low"]) == (0.0, pytest.approx(0))
+    assert drawn["wins_high"] == pytest.approx(z2 / (8 + z2))  # Wilson's score in closed form
+    assert drawn["change"] == pytest.approx(10) == drawn["change_low"]
+    assert chosen["change"] == pytest.approx(10)
+    assert "change_low" not in chosen
+    told = json.loads(shop.ldt("sensitivity", "--sweep", "drawn", "--json").stdout)["analyses"]
+    assert [a["scenario"] for a in told] == ["base", "odd"]
     done = shop.ldt("sensitivity", "--sweep", "u", check=False)
     assert (done.returncode, "no sweep 'u'" in done.stderr) == (12, True)
+    assert "4 base points are few: mind the intervals" in told[0]["notes"]
 
 
-def test_main_effects_of_a_grid_are_exact(shop: Workshop) -> None:
-    write(shop, "  s: {grid: {f.params.x1: [0.0, 1.0], f.params.mode: [plain, odd]}}\n")
-    shop.ldt("run", "--sweep", "s", "-q")
-    found = indices(shop)
+def test_against_base_is_against_the_same_member_of_the_baseline(shop: Workshop) -> None:
+    more = "  more: {of: f.out.y, against: base, reduce: {space: mean}, unit: '1'}\nscenarios:\n"
+    write(
+        shop,
+        "  pairs: {of: [base, odd], grid: {f.params.x1: [0.0, 1.0]}}\n  alone: {of: odd, grid: {f.params.x1: [1.0]}}\n",
+        HEAD.replace("scenarios:\n", more),
+    )
+    shop.ldt("run", "--all", "-q")
+    rows = pq.read_table(next(shop.twin.glob("runs/*/results.parquet"))).to_pylist()
+    found = {(r["sweep"], r["scenario"], r["member"]): r["value"] for r in rows if r["kpi"] == "more"}
+    assert [found["pairs", "base", m] for m in (1, 2)] == [0, 0]
+    assert [found["pairs", "odd", m] for m in (1, 2)] == pytest.approx([10, 10])
+    assert found["alone", "odd", 1] == pytest.approx(10 + math.sin(1.0))
+
+
+def test_the_record_names_no_member_and_check_prints_the_design(shop: Workshop) -> None:
+    write(shop, "  s: {grid: {f.params.x1: {from: 1, to: 9, count: 9}}}\n")
+    said = shop.ldt("check").stdout
+    assert "0001: f.params.x1 = 1\n  0002: f.params.x1 = 2" in said
+    assert "  ...\n  0009: f.params.x1 = 9" in said
+    plan = json.loads(shop.ldt("check", "--json").stdout)
+    assert plan["sweeps"]["s"]["rows"] == [[x] for x in range(1, 10)]
+    record = json.loads(shop.ldt("run", "--sweep", "s", "--json").stdout)
+    assert len(record["results"]) == len(record["tasks"]) == 1
+    assert record["sweeps"]["s"]["members"] == 9
+
+
+def test_a_kpi_that_nothing_moves_and_too_few_members_are_told(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(site))
+    table, record = exact_table(tmp_path, "{grid: {f.params.n: [1, 2]}}", lambda x: np.full(len(x), 3.7))
+    found = analyse(table, record, "s", "base", "y")
+    assert found.notes == ("the KPI is the same in every member: nothing moves it",)
+    assert [i.value for i in found.indices] == [None]
+    table, record = exact_table(tmp_path, f"{{sample: {{size: 2}}, over: {OVER}}}", ishigami)
+    found = analyse(table, record, "s", "base", "y")
+    assert (found.notes, found.indices) == (("2 members are too few for any index",), ())
+
+
+def test_main_effects_of_a_grid_are_exact_for_text_too() -> None:
+    rows = [(x, mode, math.sin(x) + 10 * (mode == "odd")) for x in (0.0, 1.0) for mode in ("plain", "odd")]
+    x, mode, y = zip(*rows, strict=True)
+    same = {"sweep": ["s"] * 4, "scenario": ["base"] * 4, "kpi": ["y"] * 4, "member": [1, 2, 3, 4]}
+    table = pa.table({**same, "f.params.x1": x, "f.params.mode": mode, "value": y})
+    record = {"design": "grid", "parameters": [{"path": "f.params.x1"}, {"path": "f.params.mode"}]}
+    found = by_name(analyse(table, record, "s", "base", "y"))
     one, ten = math.sin(1.0) ** 2, 100.0
-    assert found["x1", "main"]["value"] == pytest.approx(one / (one + ten))
-    assert found["mode", "main"]["value"] == pytest.approx(ten / (one + ten))
+    assert found["x1", "main"].value == pytest.approx(one / (one + ten))
+    assert found["mode", "main"].value == pytest.approx(ten / (one + ten))
 
 
 def test_the_design_is_made_without_a_run(plan: Plan) -> None:

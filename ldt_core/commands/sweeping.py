@@ -15,11 +15,18 @@ from ..errors import NotFound, nearest
 from ..record import read_record
 from ..results_table import FILE, read_results
 from ..runs import find_run
-from ..sensitivity import Analysis, analyse, bootstrap, member_values
+from ..sensitivity import Analysis, analyse, bootstrap, member_values, wilson
+from ..sweeps import Design
 from .output import print_json, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SHOWN = 3
+"""Members of a design that a plan prints from its start."""
+DRAWN = ("latin-hypercube", "random", "sobol")
+"""Designs whose members are a sample of something, so that an interval says how far it may be off."""
 
 
 # -- before a run ---------------------------------------------------------------------------------
@@ -35,11 +42,27 @@ def sweeps_as_dict(ensemble: Ensemble) -> dict[str, Any]:
             "design": design.kind,
             "of": list(design.of),
             "parameters": list(design.paths),
-            "rows": len(design.rows),
+            "rows": [list(row) for row in design.rows],
             "members": len(members),
             "tasks": {s: states.count(s) for s in dict.fromkeys(states)},
         }
     return found
+
+
+def _design_lines(design: Design) -> list[str]:
+    """What the first members and the last one set."""
+    lines = []
+    for number, row in enumerate(design.rows, 1):
+        if number <= SHOWN or number == len(design.rows):
+            values = ", ".join(f"{p} = {_plain(v)}" for p, v in zip(design.paths, row, strict=True))
+            lines.append(f"  {number:04d}: {values}")
+        elif number == SHOWN + 1:
+            lines.append("  ...")
+    return lines
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def plan_lines(ensemble: Ensemble) -> list[str]:
@@ -55,6 +78,7 @@ def plan_lines(ensemble: Ensemble) -> list[str]:
             f"{', '.join(found['parameters'])}",
             f"  {sum(tasks.values())} tasks: at most {ready} to compute, {tasks.get('stored', 0)} from the store, "
             f"{tasks.get('shared', 0)} shared with others",
+            *_design_lines(ensemble.designs[name]),
         ]
     return lines
 
@@ -64,11 +88,15 @@ def plan_lines(ensemble: Ensemble) -> list[str]:
 
 def distributions(record: Mapping[str, Any], table: pa.Table) -> list[dict[str, Any]]:
     """Of each KPI over the members of each sweep: quantiles, and where several scenarios go through the same
-    members, how often the later beats the first and by how much (median with its 95 % bootstrap interval)."""
+    members, how often the later beats the first and by how much.
+
+    The 95 % intervals of the median change (bootstrap over the members) and of that share (Wilson's score)
+    are left out where the members were chosen and not drawn. A member's value is its mean over replicates.
+    """
     found = []
     for name, sweep in record.get("sweeps", {}).items():
         for id, kpi in record["kpis"].items():
-            values = {of: member_values(table, name, of, id, [])[1] for of in sweep["of"]}
+            values = {of: _drawn_values(table, name, sweep, of, id) for of in sweep["of"]}
             first = values[sweep["of"][0]]
             for of, given in values.items():
                 known = given[np.isfinite(given)]
@@ -78,22 +106,33 @@ def distributions(record: Mapping[str, Any], table: pa.Table) -> list[dict[str, 
                     quantiles = np.quantile(known, [0.0, 0.05, 0.5, 0.95, 1.0]).tolist()
                     row |= dict(zip(("min", "p5", "median", "p95", "max"), quantiles, strict=True))
                 if of != sweep["of"][0]:
-                    row |= _against(given - first, kpi["better"])
+                    row |= _against(given - first, kpi["better"], sweep["design"] in DRAWN)
                 found.append(row)
     return found
 
 
-def _against(change: Any, better: str | None) -> dict[str, Any]:
+def _drawn_values(table: pa.Table, name: str, sweep: Mapping[str, Any], of: str, id: str) -> Any:
+    """The KPI by member; of Saltelli's design the base points alone, whose coordinates the others repeat."""
+    _, y = member_values(table, name, of, id, [])
+    if sweep["design"] != "sobol":
+        return y
+    return y.reshape(-1, len(sweep["parameters"]) + 2)[:, [0, -1]].ravel()
+
+
+def _against(change: Any, better: str | None, drawn: bool) -> dict[str, Any]:
     """How members of a scenario differ from the same members of the first one."""
     change = change[np.isfinite(change)]
     if not len(change):
         return {}
-    low, high = bootstrap(lambda rows: np.median(change[rows]), len(change))
+    wins = (change < 0 if better == "lower" else change > 0).astype(float)
     row: dict[str, Any] = {"pairs": len(change), "change": float(np.median(change))}
-    row |= {"change_low": float(low), "change_high": float(high)}
     if better is not None:
-        wins = change < 0 if better == "lower" else change > 0
         row["wins"] = float(wins.mean())
+    if drawn and len(change) > 2:
+        low, high = bootstrap(lambda rows: np.median(change[rows]), len(change))
+        row |= {"change_low": float(low), "change_high": float(high)}
+        if better is not None:
+            row |= dict(zip(("wins_low", "wins_high"), wilson(wins.mean(), len(wins)), strict=True))
     return row
 
 
@@ -144,8 +183,11 @@ def sweep_lines(record: Mapping[str, Any], folder: Path) -> list[str]:
 def _words_against(row: Mapping[str, Any]) -> str:
     if "change" not in row:
         return ""
+    around = f" ({row['change_low']:+.3g} to {row['change_high']:+.3g})" if "change_low" in row else ""
     share = f", better in {row['wins']:.0%} of {row['pairs']}" if "wins" in row else ""
-    return f"{row['change']:+.3g} ({row['change_low']:+.3g} to {row['change_high']:+.3g}){share}"
+    if share and "wins_low" in row:
+        share += f" ({row['wins_low']:.0%} to {row['wins_high']:.0%})"
+    return f"{row['change']:+.3g}{around}{share}"
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
