@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, get_args
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic import Field as Field
 from pydantic.fields import FieldInfo
 from pydantic_core import core_schema
@@ -76,7 +84,11 @@ def format_instant(start: np.datetime64, micros: int = 0) -> str:
     return np.datetime_as_string(instant, unit="m" if whole else "auto") + "Z"
 
 
-Duration = Annotated[int, BeforeValidator(parse_duration)]
+Duration = Annotated[
+    int,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}], "x-ldt": "duration"}),
+]
 """A parameter written as ``15min`` and held as int microseconds."""
 
 

@@ -142,7 +142,7 @@ def test_noise_is_refused_in_the_contracts_words(media: str, noise: bytes) -> No
     except LdtError as exc:
         assert exc.what
     else:
-        assert found == {}  # noise may be a message without tables
+        assert found[1] == {}  # noise may be a message without tables
 
 
 @pytest.mark.parametrize("size", [-1, 10**9, "8", 1.5, True, None])

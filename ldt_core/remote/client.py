@@ -23,6 +23,7 @@ from ..interfaces import (
     Component,
     Context,
     DataSource,
+    Duration,
     Model,
     Params,
     Query,
@@ -237,10 +238,10 @@ class RemoteSimulator(Remote, Simulator):
         return tables
 
     def step(self, inputs: Tables, until: int) -> Tables | Step:
-        self._seq += 1
-        told = {"seq": self._seq, "start": self.context.window.start, "until": until}
+        told = {"seq": self._seq + 1, "start": self.context.window.start, "until": until}
         with self._lost():
             reply = self._say(f"{self._session}/step", told, inputs, self._in)
+        self._seq += 1  # what was refused was no step
         head, tables = self._heard(reply, self._out)
         reached = head.get("reached", until)
         return tables if reached == until else Step(tables, reached)
@@ -388,8 +389,9 @@ def params_of(content: Mapping[str, Any], address: str) -> type[RemoteParams]:
             )
         secret = bool(described.get("writeOnly"))
         marks: list[Any] = [unit(units[name])] if name in units else []
+        plain: Any = Duration if described.get("x-ldt") == "duration" else Any
         validator = AfterValidator(_fits({**described, "$defs": schema.get("$defs", {})}))
-        kind: Any = Annotated[(Secret if secret else Any, validator, *marks)]
+        kind: Any = Annotated[(Secret if secret else plain, validator, *marks)]
         default: Any = ... if name in schema.get("required", ()) else described.get("default")
         if secret and default is not ...:
             kind, default = (Secret | None), None

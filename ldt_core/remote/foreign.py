@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urljoin
 from ..errors import Cancelled, InputError, RemoteError
 from ..interfaces import CONTRACT, DataSource, Model, Query
 from ..tables import Port, Table, Tables
-from .client import Remote
+from .client import Remote, RemoteParams
 from .json_tables import column_from_json, column_to_json, loads
 from .manifests import checked, odd, parsed
 from .messages import GEOJSON, JSON
@@ -49,7 +49,7 @@ def _process(content: Mapping[str, Any], base: str) -> dict[str, Any]:
     for name, item in inputs.items():
         schema = _schema(item, name, base)
         ports["in"][name] = {**_port(schema, name, base), "optional": True}
-        if name.isidentifier():
+        if name.isidentifier() and not hasattr(RemoteParams, name):
             params[name] = {"anyOf": [schema, {"type": "null"}], "default": None}
             params[name]["description"] = str(item.get("description") or item.get("title") or name)
     for name, item in outputs.items():
@@ -145,7 +145,7 @@ class ForeignProcess(Remote, Model):
         while True:
             said = parsed(self.client.ask("GET", job), job)
             if said.get("status") == "successful":
-                return self.client.ask("GET", f"{job.partition('?')[0]}/results?f=json")
+                return self.client.ask("GET", f"{job.partition('?')[0]}/results")
             if said.get("status") in ("failed", "dismissed"):
                 raise self._odd(f"the job is {said['status']}: {said.get('message', '')!s:.200}")
             if self.context.cancelled():
@@ -186,6 +186,8 @@ def _by_name(content: Any, names: list[str]) -> dict[str, Any]:
         content = content["outputs"]
     if isinstance(content, list) and all(isinstance(i, dict) and "id" in i for i in content):
         content = {i["id"]: i.get("value") for i in content}
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        content = content[0]
     if isinstance(content, dict) and set(names) <= set(content):
         return {n: _bare(content[n]) for n in names}
     if len(names) == 1:
@@ -204,7 +206,7 @@ def _bare(value: Any) -> Any:
 def _collection(content: Mapping[str, Any], base: str, client: Client) -> dict[str, Any]:
     """Columns as the queryables say them; the first features where those are not served."""
     id = str(content.get("id", base.rpartition("/")[2]))
-    page = parsed(client.ask("GET", f"{base}/items?limit=50&f=json", accept=f"{GEOJSON}, {JSON};q=0.5"), base)
+    page = parsed(client.ask("GET", f"{base}/items?limit=50", accept=f"{GEOJSON}, {JSON};q=0.5"), base)
     rows = page.get("features")
     if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
         raise odd(base, "its items are no features from which columns could be known")
@@ -245,7 +247,7 @@ class ForeignFeatures(Remote, DataSource):
     def read(self, query: Query) -> Tables:
         from .features import _moved_box
 
-        asked = {"limit": "1000", "f": "json"}
+        asked = {"limit": "1000"}
         if query.bbox is not None:
             box = _moved_box(query.bbox, self.context.crs, "OGC:CRS84")
             asked["bbox"] = ",".join(repr(v) for v in box)

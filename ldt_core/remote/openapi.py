@@ -16,7 +16,7 @@ _COUNT = {"type": "integer", "minimum": 0}
 
 
 def document(served: list[Served], collections: list[str], base: str, secured: bool) -> dict[str, Any]:
-    """OpenAPI 3.1 of all that a server with these components offers."""
+    """OpenAPI 3.0, which clients of the OGC's standards read, of all that a server with these components offers."""
     paths: dict[str, Any] = {
         "/": {"get": _get("landingPage", "links to all there is")},
         "/conformance": {"get": _get("conformance", "the classes that are implemented")},
@@ -51,8 +51,8 @@ def document(served: list[Served], collections: list[str], base: str, secured: b
                 "inputs": {
                     "type": "object",
                     "properties": inputs,
-                    "required": required,
                     "additionalProperties": False,
+                    **({"required": required} if required else {}),
                 },
                 "outputs": {"type": "object"},
                 "response": {"enum": ["raw", "document"]},
@@ -67,7 +67,7 @@ def document(served: list[Served], collections: list[str], base: str, secured: b
     if collections or any(s.kind == "source" for s in served):
         paths |= _feature_paths(collections)
     content: dict[str, Any] = {
-        "openapi": "3.1.0",
+        "openapi": "3.0.3",
         "info": {
             "title": ", ".join(s.manifest["title"] for s in served),
             "version": str(served[0].manifest.get("version", "1.0.0")),
@@ -84,18 +84,71 @@ def document(served: list[Served], collections: list[str], base: str, secured: b
 
 
 def _input(schema: dict[str, Any]) -> dict[str, Any]:
-    qualified = {"type": "object", "required": ["value"], "properties": {"value": schema}}
+    """A value as it stands, qualified, or by reference."""
+    if "$defs" in schema:  # its references are those of another document
+        return {}
+    plain = _plain(schema)
+    qualified = {"type": "object", "required": ["value"], "properties": {"value": plain}}
     link = {
         "type": "object",
         "required": ["href"],
         "properties": {"href": {"type": "string", "format": "uri"}},
     }
-    # Where a schema stands for nothing but itself, a client may still write it bare.
-    return (
-        {"anyOf": [{k: v for k, v in schema.items() if k != "$defs"}, qualified, link]}
-        if "$defs" not in schema
-        else {}
-    )
+    return {"anyOf": [plain, qualified, link]}
+
+
+# What a schema of OpenAPI 3.0 may say; it is older than JSON Schema as pydantic writes it.
+_WORDS = {
+    *(
+        "title",
+        "multipleOf",
+        "maximum",
+        "exclusiveMaximum",
+        "minimum",
+        "exclusiveMinimum",
+        "maxLength",
+        "minLength",
+    ),
+    *("pattern", "maxItems", "minItems", "uniqueItems", "required", "enum", "type", "description", "format"),
+    *(
+        "default",
+        "nullable",
+        "writeOnly",
+        "items",
+        "properties",
+        "additionalProperties",
+        "anyOf",
+        "oneOf",
+        "allOf",
+    ),
+}
+
+
+def _plain(schema: Any) -> Any:
+    """A JSON Schema in the words of OpenAPI 3.0; what it cannot say is left out, so it allows more, never less."""
+    if not isinstance(schema, dict):
+        return schema
+    found = {k: v for k, v in schema.items() if k in _WORDS or k.startswith("x-")}
+    if "const" in schema:
+        found["enum"] = [schema["const"]]
+    for bound, word in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(found.get(word), int | float) and not isinstance(found[word], bool):
+            found[bound], found[word] = found[word], True
+    for word in ("anyOf", "oneOf", "allOf"):
+        if word in found:
+            options = [_plain(o) for o in found[word] if o.get("type") != "null"]
+            found |= {word: options} | ({"nullable": True} if len(options) < len(schema[word]) else {})
+    if "properties" in found:
+        found["properties"] = {n: _plain(p) for n, p in found["properties"].items()}
+    for word in ("items", "additionalProperties"):
+        if word in found:
+            found[word] = _plain(found[word])
+    for word in ("required", "enum"):
+        if not found.get(word, True):
+            del found[word]  # 3.0 takes no empty list
+    if found.get("type") == "array":
+        found.setdefault("items", {})
+    return found
 
 
 def _session_paths() -> dict[str, Any]:

@@ -40,17 +40,17 @@ from .sessions import Answer, Session, Sessions
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
-OPENAPI = "application/vnd.oai.openapi+json;version=3.1"
+OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 CONFORMANCE = {
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/json",
 }
 OF_PROCESSES = {
     f"http://www.opengis.net/spec/ogcapi-processes-1/1.0/conf/{name}"
-    for name in ("core", "ogc-process-description", "json", "job-list", "dismiss")
+    for name in ("core", "ogc-process-description", "json", "oas30", "job-list", "dismiss")
 }
 OF_FEATURES = {
-    f"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/{name}" for name in ("core", "geojson")
+    f"http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/{name}" for name in ("core", "oas30", "geojson")
 }
 
 

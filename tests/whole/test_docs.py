@@ -6,11 +6,15 @@ say what is done with it; `docs/README.md` explains the few words that there are
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +28,7 @@ PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CONTRIBUTING.md"])
 EXAMPLES = [p for p in PAGES if "examples" in p.relative_to(ROOT).parts]
 PAGES = [p for p in PAGES if p not in EXAMPLES]
 RUN = {"sh", "python", "yaml", "toml", "json", "csv", "diff"}
-WORDS = {"file", "edit", "in", "exit", "shown"}
+WORDS = {"file", "edit", "in", "exit", "shown", "needs"}
 
 
 class Block(NamedTuple):
@@ -68,6 +72,16 @@ def follow(text: str, name: str, folder: Path) -> int:
     site.mkdir()
     TOOLS["write_pip"](site)
     env = TOOLS["environment"](site, site / "cache") | wheels_of_what_is_here(folder.parent)
+    groups: list[int] = []
+    try:
+        return _follow(text, name, folder, env, groups)
+    finally:  # what was started in the background and not ended
+        for group in groups:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+
+def _follow(text: str, name: str, folder: Path, env: dict[str, str], groups: list[int]) -> int:
     done, last = 0, ""
     for block in read_blocks(text):
         place = f"{name}:{block.line}"
@@ -88,16 +102,18 @@ def follow(text: str, name: str, folder: Path) -> int:
         else:
             assert block.language in ("sh", "python"), f"{place}: say what is done with this block"
             program = ["bash", "-e"] if block.language == "sh" else [sys.executable, "-"]
-            ran = subprocess.run(
+            ran = subprocess.Popen(
                 program,
-                input=block.text,
                 cwd=folder / block.said.get("in", "."),
                 env=env,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
+                start_new_session=True,
             )
-            last = ran.stdout
+            groups.append(ran.pid)
+            last = ran.communicate(block.text)[0]
             assert ran.returncode == int(block.said.get("exit", 0)), f"{place}\n{last}"
             done += 1
     return done
@@ -129,6 +145,10 @@ def test_samples_run_as_they_are_written(page: Path, tmp_path: Path) -> None:
     assert len(re.findall(r"^\s*```", text, re.M)) == 2 * len(blocks), (
         "a fence is not at the start of its line"
     )
+    for program in {b.said["needs"] for b in blocks if "needs" in b.said}:
+        if shutil.which(program) is None:
+            assert not os.environ.get("CI"), f"needs {program}"
+            pytest.skip(f"needs {program}")
     (tmp_path / "page").mkdir()
     ran = follow(text, str(page.relative_to(ROOT)), tmp_path / "page")
     assert ran == len([b for b in blocks if b.language != "text" and "shown" not in b.said])
