@@ -14,6 +14,7 @@ from openapi_spec_validator import validate
 import ldt_core as ldt
 from ldt_core.remote.server import Rules
 from tests.afar import ask, served
+from tests.workshop import wait
 
 LEVEL = ldt.Port({"level": ldt.number("m", "x:level")})
 RAIN = ldt.Port({"rain": ldt.number("m", "x:rain")})
@@ -156,8 +157,7 @@ def test_a_model_is_executed_as_a_job_and_a_job_can_be_dismissed(double: str) ->
     assert ask("GET", f"{job}/results").status == 404
     assert ask("GET", f"{base}/jobs").json["jobs"][0]["jobID"] == job.rpartition("/")[2]
     Double.let.set()
-    while ask("GET", job).json["status"] == "running":
-        pass
+    wait(lambda: ask("GET", job).json["status"] == "successful")
     assert ask("GET", f"{job}/results").json["rain"] == {"columns": {"rain": [8.0]}}
     Double.let.clear()
     other = ask("POST", double, body, Prefer="respond-async").headers["location"]
