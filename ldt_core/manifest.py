@@ -94,7 +94,10 @@ def main(arguments: list[str]) -> int:
     check = "--check" in arguments
     folders = [Path(a) for a in arguments if not a.startswith("--")]
     if "--all" in arguments:
-        folders = sorted(p.parent for p in Path("plugins").glob("*/pyproject.toml"))
+        folders = sorted(
+            p.parent
+            for p in [*Path("plugins").glob("*/pyproject.toml"), *Path().glob("conformance/pyproject.toml")]
+        )
     drifted = 0
     for folder in folders:
         sys.path.insert(0, str(folder))

@@ -342,13 +342,18 @@ def test_nothing_is_left_of_a_run_that_was_ended(room: Room, tmp_path: Path, num
     room.write(a=f"use: old, package: ldt-old, params: {{notes: {notes}}}")
     room.ldt("check")
     driver = subprocess.Popen(
-        room.command("run", "--workers", "1"), cwd=room.twin, env=room.environment, stderr=-3, stdout=-3
+        # What starts the tests may ignore the interrupt, and what is ignored is inherited.
+        ["env", "--default-signal=INT", *room.command("run", "--workers", "1")],
+        cwd=room.twin,
+        env=room.environment,
+        stderr=-3,
+        stdout=-3,
     )
     wait(lambda: notes.is_file() and notes.read_text().endswith("\n"))
     below = apart.descendants(driver.pid)
     assert int(notes.read_text()) in below
     driver.send_signal(number)
-    driver.wait()
+    driver.wait(timeout=60)
     wait(lambda: not any(alive(p) for p in below))
 
 

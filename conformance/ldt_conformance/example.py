@@ -1,0 +1,44 @@
+"""What a vendor supplies for one component: an example of its parameters, inputs, cases; read from ``conformance.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ldt_core as ldt
+from ldt_core.interfaces import parse_duration
+
+
+@dataclass(frozen=True)
+class Example:
+    """How a component is run to be judged.
+
+    ``params`` may name files, relative to ``base``. The run starts at ``start`` and goes over ``windows`` windows of
+    ``step`` microseconds. ``inputs`` holds a table by port (an input that is not given is generated from its port).
+    ``cases`` are golden cases as plain JSON (``cases/*.json``), ``balances`` and ``nothing`` what a simulator says of
+    itself (see the guide), ``tolerances`` absolute ones by output column.
+    """
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    base: Path = field(default_factory=Path)
+    start: np.datetime64 = field(default_factory=lambda: np.datetime64("2026-03-02T05:00", "us"))
+    step: int = parse_duration("1h")
+    windows: int = 3
+    seed: int = 1
+    crs: str = "EPSG:25832"
+    bbox: tuple[float, float, float, float] | None = None
+    inputs: Mapping[str, ldt.Table] = field(default_factory=dict)
+    cases: tuple[Mapping[str, Any], ...] = ()
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    balances: tuple[Mapping[str, Any], ...] = ()
+    nothing: Mapping[str, Any] | None = None
+
+    @property
+    def query(self) -> ldt.Query:
+        """Everything in the example's time and place."""
+        end = self.start + np.timedelta64(self.step * self.windows, "us")
+        return ldt.Query(bbox=self.bbox, start=self.start, end=end)

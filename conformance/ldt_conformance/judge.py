@@ -1,0 +1,141 @@
+"""Runs the checks of a profile in the order of their needs and says what came of each."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from .checks import Check, checks
+from .drivers.base import Driver, Raised
+from .example import Example
+from .outcome import Evidence, Outcome, Result
+from .requirements import Requirement, profile
+from .trial import CannotTell, Failed, NotApplicable, Trial
+
+REPEATS = 3
+"""A failure is seen this often before it is called one: where repeats disagree, nobody can tell."""
+
+Told = Callable[[Result], None]
+
+
+def claims_of(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """What a component claims by its manifest; a simulator with inputs in every step claims ``coupling``."""
+    steps = [p for p in manifest["inputs"].values() if p.get("at", "step") == "step"]
+    coupling = {"coupling"} if manifest["kind"] == "simulator" and steps else set()
+    return frozenset(manifest.get("capabilities", ())) | coupling
+
+
+def judge(
+    driver: Driver,
+    example: Example,
+    *,
+    level: int = 1,
+    artefact: Any = None,
+    service: bool = False,
+    only: Collection[str] = (),
+    quick: bool = False,
+    tell: Told = lambda result: None,
+) -> list[Result]:
+    """One result for every requirement that the component owes; see ``requirements.profile``.
+
+    ``only`` selects requirements (and what they need): all others are untested, so such a run is never green.
+    """
+    found: dict[str, Result] = {}
+    name = driver.manifest["id"]
+    wanted = _with_needs(only)
+    for requirement, reason in profile(
+        driver.manifest["kind"], level, claims_of(driver.manifest), driver.door, service=service
+    ):
+
+        def said(outcome: Outcome, requirement: Requirement = requirement, **fields: Any) -> Result:
+            return Result(requirement=requirement.id, component=name, outcome=outcome, **fields)
+
+        blocked = _blocked(requirement, found)
+        if reason:
+            result = said(Outcome.INAPPLICABLE, reason=reason)
+        elif wanted and requirement.id not in wanted:
+            result = said(Outcome.UNTESTED, reason="not selected")
+        elif blocked is not None:
+            result = said(Outcome.UNTESTED, reason=f"blocked by {blocked}", blocked_by=blocked)
+        else:
+            result = said(**_try(requirement, driver, example, artefact, quick))
+        found[requirement.id] = result
+        tell(result)
+    return list(found.values())
+
+
+def _with_needs(only: Collection[str]) -> set[str]:
+    from .requirements import catalogue
+
+    wanted, waiting = set(), list(only)
+    while waiting:
+        id = waiting.pop()
+        if id not in wanted:
+            wanted.add(id)
+            waiting.extend(catalogue()[id].needs)
+    return wanted
+
+
+def _blocked(requirement: Requirement, found: Mapping[str, Result]) -> str | None:
+    """The root of what keeps this requirement from being tried: failed, or itself blocked. What the component does
+    not owe blocks nothing."""
+    for need in requirement.needs:
+        result = found.get(need)
+        if result is not None and result.outcome not in (Outcome.PASSED, Outcome.INAPPLICABLE):
+            return result.blocked_by or need
+    return None
+
+
+def _try(
+    requirement: Requirement, driver: Driver, example: Example, artefact: Any, quick: bool
+) -> dict[str, Any]:
+    """The fields of a result. What fails is tried again, to tell a fault from a flake."""
+    first = _once(requirement, checks()[requirement.id], driver, example, artefact, quick)
+    if first["outcome"] is not Outcome.FAILED:
+        return first
+    for _ in range(REPEATS - 1):
+        again = _once(requirement, checks()[requirement.id], driver, example, artefact, quick)
+        if again["outcome"] is not Outcome.FAILED:
+            return {
+                **first,
+                "outcome": Outcome.CANT_TELL,
+                "reason": f"repeats disagree: failed, then {again['outcome']}. First: {first['reason']}",
+            }
+    return first
+
+
+def _once(
+    requirement: Requirement, check: Check, driver: Driver, example: Example, artefact: Any, quick: bool
+) -> dict[str, Any]:
+    trial = Trial(requirement, driver, example, artefact, quick)
+    begun = time.perf_counter()
+    evidence, reason = None, ""
+    try:
+        check(trial)
+        outcome = Outcome.PASSED if trial.observations else Outcome.CANT_TELL
+        reason = "" if trial.observations else "the check saw nothing"
+    except Failed as failed:
+        outcome, evidence, reason = Outcome.FAILED, failed.evidence, failed.evidence.what
+    except Raised as raised:
+        outcome = Outcome.CANT_TELL if raised.word == "too long" else Outcome.FAILED
+        reason = f"{raised.call} raised what the check did not ask for: {raised.error}"
+        evidence = Evidence(what=reason, got=str(raised), mend=requirement.mend)
+    except NotApplicable as exc:
+        outcome, reason = Outcome.INAPPLICABLE, str(exc)
+    except CannotTell as exc:
+        outcome, reason = Outcome.CANT_TELL, str(exc)
+    except Exception as exc:
+        last = traceback.extract_tb(exc.__traceback__)[-1]
+        outcome = Outcome.CANT_TELL
+        reason = f"the suite failed: {type(exc).__name__}: {exc} ({last.name}, line {last.lineno})"
+    finally:
+        trial.close()
+    return {
+        "outcome": outcome,
+        "observations": trial.observations,
+        "seconds": round(time.perf_counter() - begun, 4),
+        "reason": reason,
+        "evidence": evidence,
+    }
