@@ -342,12 +342,7 @@ def test_nothing_is_left_of_a_run_that_was_ended(room: Room, tmp_path: Path, num
     room.write(a=f"use: old, package: ldt-old, params: {{notes: {notes}}}")
     room.ldt("check")
     driver = subprocess.Popen(
-        # What starts the tests may ignore the interrupt, and what is ignored is inherited.
-        ["env", "--default-signal=INT", *room.command("run", "--workers", "1")],
-        cwd=room.twin,
-        env=room.environment,
-        stderr=-3,
-        stdout=-3,
+        room.command("run", "--workers", "1"), cwd=room.twin, env=room.environment, stderr=-3, stdout=-3
     )
     wait(lambda: notes.is_file() and notes.read_text().endswith("\n"))
     below = apart.descendants(driver.pid)
