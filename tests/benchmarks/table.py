@@ -1,8 +1,8 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sweep, engines, isolated, checkpoints, sumo. The machine matters, the ratios less so; nothing here is
-asserted.
+second_run, store, rerun, sweep, engines, isolated, remote, checkpoints, sumo. The machine matters, the ratios less
+so; nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "sweep": HERE / "bench_sweep.py",
     "engines": HERE / "bench_engines.py",
     "isolated": HERE / "bench_isolated.py",
+    "remote": HERE / "bench_remote.py",
     "checkpoints": HERE / "bench_checkpoints.py",
     "sumo": HERE / "bench_sumo.py",
 }
