@@ -1,4 +1,5 @@
-// A rain tank: a simulator in JavaScript that joins a twin. Plain Node, no package: `node rain-tank.js [PORT]`.
+// A rain tank: a simulator in JavaScript that joins a twin. Plain Node, no package:
+// `node rain-tank.js [PORT [IDLE]]`; a session that lies idle for IDLE seconds (3600) is ended.
 //
 // Rain R fills a tank that empties in proportion to what is in it: dS/dt = R - S/K. Over a window of even rain the
 // exact solution is S1 = R K + (S0 - R K) exp(-h / K), so the result does not depend on the size of the step.
@@ -10,7 +11,9 @@ const fs = require("node:fs");
 
 const LARGEST = 16 * 2 ** 20; // bytes of a request
 const MOST = 100; // sessions at once
+const IDLE = 1000 * Number(process.argv[3] ?? 3600); // milliseconds that a session may lie idle
 const HOUR = 3600e6; // time is counted in microseconds from the run's start
+const digest = (bytes) => crypto.createHash("sha256").update(bytes).digest("hex");
 
 // -- what it is: said once, to people, to twins and to tools ---------------------------------------------------
 
@@ -36,7 +39,7 @@ const manifest = {
   units: { delay: "s", level: "mm" },
   capabilities: ["state"],
   // Changes whenever this file does: so a twin may take a result from its store.
-  digest: crypto.createHash("sha256").update(fs.readFileSync(__filename)).digest("hex"),
+  digest: digest(fs.readFileSync(__filename)),
 };
 
 const done = { description: "done" };
@@ -57,11 +60,14 @@ const api = {
 // -- the model itself --------------------------------------------------------------------------------------------
 
 class Tank {
-  constructor({ delay = 7200, level = 0 } = {}, context = {}) {
-    if (!(delay > 0) || !(level >= 0)) throw refusal("ParamError", "delay is above 0, level at least 0");
+  constructor(params, context) {
+    const { delay = 7200, level = 0, ...odd } = params ?? {};
+    if (Object.keys(odd).length) throw refusal("ParamError", `there is no parameter '${Object.keys(odd)[0]}'`);
+    if (!depth(level) || !depth(delay) || !delay) throw refusal("ParamError", "delay is above 0, level at least 0");
     this.hours = delay / 3600;
     this.level = level;
-    this.begin = Date.parse(context.start ?? "2000-01-01T00:00:00Z");
+    this.begin = Date.parse(context?.start ?? "2000-01-01T00:00:00Z");
+    if (Number.isNaN(this.begin)) throw refusal("InputError", "context.start is no time");
   }
 
   advance(rain, start, until) {
@@ -78,17 +84,28 @@ class Tank {
 // -- sessions: each holds one tank ---------------------------------------------------------------------------------
 
 const sessions = new Map();
-const keys = new Map(); // Idempotency-Key -> the session made for it: asked again, it is not made again
+const keys = new Map(); // Idempotency-Key -> the session made for it; it goes with its session, so there are few
 
-function create(message, key) {
-  const known = keys.get(key);
-  if (key && sessions.has(known)) return { session: known, outputs: sessions.get(known).first };
+function create(message, asked, key) {
+  const known = sessions.get(keys.get(key));
+  if (known && known.made !== asked) throw problem(409, "this Idempotency-Key was used for another session");
+  if (known) return known.first; // the answer got lost on its way: nothing is made twice
   if (sessions.size >= MOST) throw problem(429, "too many sessions");
-  const tank = new Tank(message.params, message.context);
   const name = crypto.randomUUID();
-  sessions.set(name, { tank, seq: 0, asked: "", answer: null, first: tank.table(0) });
+  const tank = new Tank(message.params, message.context);
+  const first = { session: name, outputs: tank.table(0) };
+  sessions.set(name, { tank, key, first, made: asked, used: now(), seq: 0, asked: "", answer: null });
   if (key) keys.set(key, name);
-  return { session: name, outputs: tank.table(0) };
+  return first;
+}
+
+function end(name) {
+  keys.delete(sessions.get(name).key);
+  sessions.delete(name);
+}
+
+function endIdle() {
+  for (const [name, session] of sessions) if (now() - session.used >= IDLE) end(name);
 }
 
 function step(session, message, asked) {
@@ -98,23 +115,29 @@ function step(session, message, asked) {
     return session.answer; // the answer got lost on its way: give it again, and step nothing
   }
   if (seq !== session.seq + 1) throw problem(409, `the next seq is ${session.seq + 1}`);
-  if (!(start < until)) throw problem(400, "until lies after start");
+  if (![start, until].every(Number.isSafeInteger) || start >= until) throw problem(400, "until lies after start");
   const values = inputs?.rain?.columns?.rain;
-  if (!Array.isArray(values) || values.length !== 1 || !(values[0] >= 0))
+  if (!Array.isArray(values) || values.length !== 1 || !depth(values[0]))
     throw refusal("InputError", "rain is one number, at least 0");
   session.tank.advance(values[0], start, until);
   Object.assign(session, { seq, asked, answer: { seq, reached: until, outputs: session.tank.table(until) } });
   return session.answer;
 }
 
-function restore(session, level) {
-  if (!(level >= 0)) throw problem(400, "this is no state of a tank");
+function restore(session, text) {
+  let level;
+  try {
+    level = JSON.parse(text);
+  } catch {} // told below
+  if (!depth(level)) throw problem(400, "this is no state of a tank");
   session.tank.level = level;
 }
 
 // -- HTTP --------------------------------------------------------------------------------------------------------
 
 const problem = (status, title) => Object.assign(new Error(title), { status });
+const now = () => performance.now(); // a clock that nobody sets back
+const depth = (value) => Number.isFinite(value) && value >= 0;
 const refusal = (kind, what) => Object.assign(problem(400, what), { ldt: { class: kind, code: kind, what } });
 
 function json(bytes) {
@@ -126,18 +149,20 @@ function json(bytes) {
 }
 
 function answer(request, bytes) {
+  endIdle();
   const [, room, name, part] = request.url.split("?")[0].split("/");
   const route = `${request.method} ${room}${name ? "/:" : ""}${part ? `/${part}` : ""}`;
   if (route === "GET ") return [200, { title: manifest.title, links: [{ href: "/api", rel: "service-desc" }] }];
   if (route === "GET component") return [200, manifest];
   if (route === "GET api") return [200, api];
-  if (route === "POST sessions") return [201, create(json(bytes), request.headers["idempotency-key"])];
+  if (route === "POST sessions") return [201, create(json(bytes), digest(bytes), request.headers["idempotency-key"])];
   const session = sessions.get(name);
   if (room !== "sessions" || !session) throw problem(404, "there is no such thing");
-  if (route === "POST sessions/:/step") return [200, step(session, json(bytes), bytes.toString())];
+  session.used = now();
+  if (route === "POST sessions/:/step") return [200, step(session, json(bytes), digest(bytes))];
   if (route === "GET sessions/:/state") return [200, Buffer.from(JSON.stringify(session.tank.level))];
-  if (route === "PUT sessions/:/state") return [204, restore(session, Number(bytes.toString() || "none"))];
-  if (route === "DELETE sessions/:") return [204, void sessions.delete(name)];
+  if (route === "PUT sessions/:/state") return [204, restore(session, bytes.toString())];
+  if (route === "DELETE sessions/:") return [204, end(name)];
   throw problem(405, "that is not done here");
 }
 
