@@ -1,6 +1,6 @@
 """The other side of an isolated component: a process that serves one instance at a time over a socket.
 
-``python -m ldt_core.child PARENT MEMORY`` takes the socket as its standard input. Whatever a component prints goes to
+``python -m ldt_core.child PARENT MEMORY`` (see ``keeper.keep``) takes the socket as its standard input. Whatever a component prints goes to
 standard output, never into the conversation; what it starts ends with it, by the keeper that stands between it and
 its parent.
 """

@@ -35,10 +35,10 @@ from .interfaces import (
     Viewer,
 )
 from .ipc import Packer, Unpacker
-from .process import Place, Process, borrow, give_back
+from .process import Launch, Place, Process, borrow, give_back
 from .tables import Tables, port_from_dict
 
-__all__ = ["Place", "load_isolated"]
+__all__ = ["Launch", "Place", "describe_isolated", "load_isolated"]
 
 
 # -- parameters, checked where their class lives -------------------------------------------------------------
@@ -285,6 +285,12 @@ _BASES: dict[str, type[_Proxy]] = {
     "viewer": _Viewer,
 }
 _MAY_WRITE = {"listen": _listen, "version": _version, "get_state": _get_state, "set_state": _set_state}
+
+
+def describe_isolated(offer: Offer, place: Place) -> dict[str, Any]:
+    """What the code says of itself there, now: its manifest. Raises ``PluginError``, ``ChildError``."""
+    found: dict[str, Any] = _ask_once(place, {"do": "describe", **_names(offer)})["component"]
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -40,12 +40,28 @@ _LOUDEST = 1 << 20
 """Bytes of one process's output that are handed on to the log."""
 
 
+class Launch(NamedTuple):
+    """How a process is started: words put before its command (those of a sandbox), variables set for it beside ours
+    (also where the sandbox clears them), its working folder. Places that differ in ``label`` share no process."""
+
+    before: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    folder: str | None = None
+    label: str = ""
+
+
 class Place(NamedTuple):
     """Where a component runs: its environment and the limits of its process (bytes, microseconds; None: no limit)."""
 
     environment: Environment
     memory: int | None = None
     timeout: int | None = None
+    launch: Launch = Launch()
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Processes of this key serve this place. The kernel ends them with the thread that started them."""
+        return self.environment.python, self.memory, self.launch, threading.get_ident()
 
 
 class Process:
@@ -54,24 +70,33 @@ class Process:
     The thread that starts it must live as long as it does: the kernel ends it with that.
     """
 
-    def __init__(self, environment: Environment, memory: int | None) -> None:
-        self.key = (environment.python, memory, threading.get_ident())
-        self.memory = memory
+    def __init__(self, place: Place) -> None:
+        environment, launch = place.environment, place.launch
+        self.key = place.key
+        self.memory = place.memory
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _STUCK)
         self.channel = Channel(ours)
         self.busy = False
         self._tail: deque[bytes] = deque()
-        words = [environment.python, "-P", "-m", "ldt_core.child", str(os.getpid()), str(memory or 0)]
+        words = [environment.python, "-P", "-m", "ldt_core.child"]
+        folder, variables = launch.folder, environment_variables() | dict(launch.variables)
+        if launch.before:  # which may clear the variables, stand in another folder, and becomes the parent
+            there = ["-C", folder] if folder is not None else []
+            words = ["env", *there, *(f"{k}={v}" for k, v in launch.variables), *words, "0"]
+            folder = None
+        else:
+            words.append(str(os.getpid()))
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    words,
+                    [*launch.before, *words, str(place.memory or 0)],
                     stdin=theirs.fileno(),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env=environment_variables(),
+                    env=variables,
+                    cwd=folder,
                     start_new_session=True,
                 )
         except OSError as exc:
@@ -235,19 +260,19 @@ class Process:
         return "\n".join("".join(c if c.isprintable() else " " for c in line)[-500:] for line in lines)
 
 
-_idle: dict[tuple[str, int | None, int], list[Process]] = {}
-"""By the thread that started them, too: the kernel ends them with it."""
+_idle: dict[tuple[Any, ...], list[Process]] = {}
+"""By ``Place.key``."""
 
 
 def borrow(place: Place) -> Process:
     """A process at rest, or a new one."""
-    waiting = _idle.get((place.environment.python, place.memory, threading.get_ident()), [])
+    waiting = _idle.get(place.key, [])
     while waiting:
         process = waiting.pop()
         if process._process.poll() is None:
             return process
         process.end()
-    return Process(place.environment, place.memory)
+    return Process(place)
 
 
 def give_back(process: Process, fresh: bool = False) -> None:
@@ -261,8 +286,8 @@ def give_back(process: Process, fresh: bool = False) -> None:
 
 
 @atexit.register
-def end_idle() -> None:
-    """End the processes that are at rest."""
-    for waiting in _idle.values():
+def end_idle(place: Place | None = None) -> None:
+    """End the processes that are at rest: all, or those of a place."""
+    for waiting in list(_idle.values()) if place is None else [_idle.pop(place.key, [])]:
         while waiting:
             waiting.pop().end()

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from .catalog import installed, load
 from .engines.keeper import Ended
-from .errors import ChildError, InputError, PluginError
+from .errors import ChildError, InputError, LdtError, PluginError
 from .faults import MAY_RAISE, described
 from .identity import core_digest
 from .interfaces import CONTRACT, Component, Context, DataSource, Flag, Query, Simulator, Step, Window
@@ -87,7 +87,9 @@ class Server:
         return {"pid": os.getpid(), "contract": CONTRACT, "protocol": PROTOCOL, "core": core_digest()}
 
     def component(self, head: Any) -> Any:
-        return load(installed().find(head["id"]))
+        catalog, wanted = installed(), (head["id"], head["package"])
+        asked = [o for o in catalog.offers if (o.id, o.package) == wanted]
+        return load(asked[0] if asked else catalog.find(head["id"]))
 
     def do_describe(self, head: Any, body: Any, blocks: Any) -> dict[str, Any]:
         found = self.component(head)
@@ -249,8 +251,9 @@ class Server:
     def described(self, exc: BaseException) -> dict[str, Any]:
         """An error in the contract's words; its traceback is for the log."""
         if isinstance(exc, (*MAY_RAISE, PluginError)):
+            ours = next(k for k in type(exc).__mro__ if k.__module__ == LdtError.__module__)
             return {
-                "class": type(exc).__name__,
+                "class": ours.__name__,
                 "what": exc.what,
                 "code": exc.code,
                 "where": exc.where,

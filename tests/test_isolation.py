@@ -468,13 +468,13 @@ def test_another_core_in_the_environment_is_refused(environment: Environment, tm
     python.write_text(f'#!/bin/sh\nPYTHONPATH={copy} exec {environment.python} "$@"\n')
     python.chmod(0o755)
     with pytest.raises(PluginError, match="another ldt-core") as caught:
-        process.Process(environment._replace(python=str(python)), None)
+        process.Process(Place(environment._replace(python=str(python))))
     assert caught.value.code == "contract version"
 
 
 def test_an_environment_that_was_removed_is_told(environment: Environment) -> None:
     with pytest.raises(PluginError, match="cannot be used"):
-        process.Process(environment._replace(python="/nowhere/python"), None)
+        process.Process(Place(environment._replace(python="/nowhere/python")))
 
 
 def test_a_plugin_that_cannot_be_imported_says_so(

@@ -59,7 +59,7 @@ class Trial:
 
     def scratch(self) -> Path:
         """A new empty folder that goes with the trial."""
-        folder = tempfile.TemporaryDirectory(prefix="ldt-trial-")
+        folder = tempfile.TemporaryDirectory(prefix="ldt-trial-", dir=self.driver.scratch)
         self._scratch.append(folder)
         return Path(folder.name)
 

@@ -29,7 +29,10 @@ class Ended(BaseException):
 
 
 def keep(parent: int, work: Callable[[], int]) -> int:
-    """Run ``work`` in a process of its own; how it ended: its exit code, or 128 and its signal's number."""
+    """Run ``work`` in a process of its own; how it ended: its exit code, or 128 and its signal's number.
+
+    ``parent`` is the process whose end is ours; 0 is whoever is our parent, whatever its number in another namespace.
+    """
     end_on_request()
     _end_with(parent, signal.SIGTERM)
     if sys.platform == "linux":  # what the worker's helpers leave behind becomes ours, not init's
@@ -74,7 +77,7 @@ def _end_with(parent: int, number: signal.Signals) -> None:
     """Ask the kernel for this signal when the parent dies (Linux), also by kill -9."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, number)
-    if os.getppid() != parent:
+    if parent and os.getppid() != parent:
         raise SystemExit(1)
 
 

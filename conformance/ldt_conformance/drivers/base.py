@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ValidationError
 
@@ -30,7 +31,6 @@ Word = Literal[
 
 _WORDS: tuple[tuple[type[Exception], Word], ...] = (
     (errors.ParamError, "config"),
-    (ValidationError, "config"),
     (errors.InputError, "input"),
     (errors.NotFound, "not found"),
     (errors.Unavailable, "unavailable"),
@@ -60,6 +60,8 @@ class Driver(ABC):
 
     door: ClassVar[Door]
     manifest: Mapping[str, Any]
+    scratch: Path | None = None
+    """Where folders must lie that the component is to see; None: anywhere."""
 
     @abstractmethod
     def component(self) -> type[Component]:
@@ -89,20 +91,32 @@ class Driver(ABC):
         base: Any = None,
     ) -> Subject:
         """A new instance. Relative files in ``params`` start at ``base``. Raises ``Raised``."""
-        kind = self.component()
+        kind = self.call("load", self.component)
+        whole = None if base is None else Path(base).absolute()  # a fresh process may stand in another folder
 
-        def make() -> Component:
-            read = kind.Params.model_validate(dict(params), context={"base": base})
-            return kind(read, context)
+        def read() -> Any:
+            return kind.Params.model_validate(dict(params), context={"base": whole})
 
-        return Subject(self.call("open", make), self)
+        try:
+            found = self.call("open", read)
+        except Raised as raised:
+            if isinstance(raised.error, ValidationError):
+                raise Raised(raised.error, "open", "config") from raised.error
+            raise
+        return Subject(self.call("open", kind, found, context), self)
 
     def call(self, name: str, work: Any, *arguments: Any) -> Any:
         """Call into the component; whatever comes out of it comes as ``Raised``."""
         try:
             return work(*arguments)
-        except (Exception, SystemExit) as exc:
+        except (Exception, SystemExit, GeneratorExit) as exc:
             raise Raised(exc, name, self.word_of(exc)) from exc
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End what was started for it."""

@@ -1,0 +1,80 @@
+"""The component in a process of its own: it shares nothing with the judge but a socket."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ldt_core.catalog import Offer
+from ldt_core.environments import Environment
+from ldt_core.errors import ChildError
+from ldt_core.interfaces import Component
+from ldt_core.isolation import Launch, Place, describe_isolated, load_isolated
+from ldt_core.process import end_idle
+
+from .base import Driver, Word
+
+_ENDS: Mapping[str, Word] = {"killed": "died", "out of memory": "died", "timed out": "too long"}
+"""The codes of ``ChildError`` that tell how a process ended; all others tell what the component did."""
+
+
+def place_of(
+    sites: Sequence[Path], *, python: str = sys.executable, launch: Launch | None = None, **limits: int
+) -> Place:
+    """Where what lies in these site folders runs: they come before what is installed for ``python``."""
+    launch = launch or Launch()
+    path = tuple(str(s) for s in sites)
+    found = [*launch.variables, ("PYTHONPATH", ":".join(path))]
+    environment = Environment(path[0], "", python, path)
+    return Place(environment, launch=launch._replace(variables=tuple(found)), **limits)
+
+
+class ProcessDriver(Driver):
+    """Drives what a distribution offers, in a process at ``place``.
+
+    ``scratch`` is where folders must lie that it is to see, if that is not everywhere (a sandbox).
+    """
+
+    door = "process"
+
+    def __init__(self, offer: Offer, place: Place, *, scratch: Path | None = None) -> None:
+        self.offer, self.place, self.scratch = offer, place, scratch
+        self.manifest = offer.describe()
+
+    @classmethod
+    def at(cls, place: Place, id: str, *, distribution: str | None = None, **more: Any) -> ProcessDriver:
+        """Drives the component ``id`` of what is installed at ``place``; ``distribution`` where several offer it."""
+        offers = place.environment.offers()
+        if distribution is not None:
+            offers = offers._replace(offers=[o for o in offers.offers if o.distribution == distribution])
+        return cls(offers.find(id), place, **more)
+
+    def component(self) -> type[Component]:
+        return load_isolated(self.offer, self.place)
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.call("describe", describe_isolated, self.offer, self.place)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def fresh(self, **environment: str) -> Iterator[Driver]:
+        launch = self.place.launch
+        folder = environment.pop("PWD", launch.folder)
+        variables = tuple((dict(launch.variables) | environment).items())
+        launch = launch._replace(variables=variables, folder=folder, label=uuid.uuid4().hex)
+        driver = ProcessDriver(self.offer, self.place._replace(launch=launch), scratch=self.scratch)
+        try:
+            yield driver
+        finally:
+            driver.close()
+
+    def word_of(self, error: BaseException) -> Word:
+        if isinstance(error, ChildError):
+            return _ENDS.get(error.code, "unexpected")
+        return super().word_of(error)
+
+    def close(self) -> None:
+        end_idle(self.place)
