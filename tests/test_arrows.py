@@ -87,6 +87,14 @@ def test_plugin_imports_the_core_by_its_top_name(plugin: Path) -> None:
                 assert ".".join(name.split(".")[:2]) in allowed, where
 
 
+def test_the_suite_knows_no_plugin_but_the_page_and_no_registry() -> None:
+    others = {p.name.replace("-", "_") for p in PLUGINS} - {"ldt_web"}
+    for path in _modules(ROOT / "conformance" / "ldt_conformance"):
+        for name, _, line in imports(path):
+            where = f"{path.relative_to(ROOT)}:{line} imports {name}"
+            assert name.split(".")[0] not in others | {"ldt_registry"}, where
+
+
 def test_only_tests_use_what_is_for_tests() -> None:
     packages = [CORE, *(p / p.name.replace("-", "_") for p in PLUGINS)]
     for path in (p for package in packages for p in _modules(package)):
@@ -121,6 +129,7 @@ ORDER = [
     "hookspecs",
     "catalog",
     "manifest",
+    "certificate",
     "twin",
     "wheels",
     "environments",

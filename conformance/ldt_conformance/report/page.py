@@ -1,0 +1,73 @@
+"""The report for people: one HTML page without scripts that prints well."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from functools import partial
+from typing import Any
+
+import jinja2
+
+from ..outcome import Outcome, Result
+from ..requirements import catalogue
+from .document import Report, level_name, title_of
+
+WORDS = {
+    Outcome.PASSED: "Passed",
+    Outcome.FAILED: "Failed",
+    Outcome.CANT_TELL: "Cannot tell",
+    Outcome.UNTESTED: "Not tested",
+    Outcome.INAPPLICABLE: "Does not apply",
+}
+SAID = {
+    "certified": "Every requirement of this level was tried and holds.",
+    "failed": "Something does not hold. The root causes come first; mend them in this order.",
+    "incomplete": "Nothing was found broken, but not everything could be tried: this is no certificate.",
+}
+
+
+def as_page(report: Report) -> str:
+    """The page of one run."""
+    loader = jinja2.PackageLoader("ldt_conformance.report", "templates")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.globals |= {
+        "word": WORDS.__getitem__,
+        "requirement": catalogue().__getitem__,
+        "shown": shown,
+        "replay": partial(replay, report),
+    }
+    failed = report.of(Outcome.FAILED)
+    return environment.get_template("report.html").render(
+        report=report,
+        title=title_of(report.subject),
+        level=level_name(report.level),
+        said=SAID[report.verdict.value],
+        failed=failed,
+        unclear=report.of(Outcome.CANT_TELL),
+        alone=[r for r in report.of(Outcome.UNTESTED) if not _below(r, report)],
+        counts=[(WORDS[o], report.count(o)) for o in Outcome],
+        waived={(w.requirement, w.component): w for w in report.waivers},
+        slowest=sorted(report.results, key=lambda r: -r.seconds)[:5],
+    )
+
+
+def _below(result: Result, report: Report) -> bool:
+    """Whether it is shown folded below what blocks it."""
+    roots = {
+        (r.requirement, r.component) for r in (*report.of(Outcome.FAILED), *report.of(Outcome.CANT_TELL))
+    }
+    return (result.blocked_by, result.component) in roots or (result.blocked_by, None) in roots
+
+
+def shown(value: Any) -> str:
+    """A piece of evidence as text."""
+    return value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def replay(report: Report, result: Result) -> str:
+    """The one command that shows this failure again."""
+    what = report.subject.address or report.subject.file or result.component or report.subject.name
+    return f"ldt certify {shlex.quote(what)} --level {report.level} --only {result.requirement}"

@@ -1,0 +1,17 @@
+"""Helpers of these tests can be imported by their names."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import hypothesis
+
+# Wall time is never asserted: the first example often pays for an import.
+hypothesis.settings.register_profile("ldt", deadline=None)
+hypothesis.settings.load_profile("ldt")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background deaf to interrupts, and programs that the tests start would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path.insert(0, str(Path(__file__).parent))
