@@ -20,7 +20,8 @@ class Example:
     ``params`` may name files, relative to ``base``. The run starts at ``start`` and goes over ``windows`` windows of
     ``step`` microseconds. ``inputs`` holds a table by port (an input that is not given is generated from its port).
     ``cases`` are golden cases as plain JSON (``cases/*.json``), ``balances`` and ``nothing`` what a simulator says of
-    itself (see the guide), ``tolerances`` absolute ones by output column.
+    itself (see the guide), ``tolerances`` absolute ones by output column. ``shows`` says what a viewer can show
+    (see ``views.Shows``).
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Example:
     tolerances: Mapping[str, float] = field(default_factory=dict)
     balances: tuple[Mapping[str, Any], ...] = ()
     nothing: Mapping[str, Any] | None = None
+    shows: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def query(self) -> ldt.Query:
