@@ -216,7 +216,10 @@ def _places(number: int, v: Shown, count: int, kind: Kind) -> ldt.Table:
         x, y = 600_000.0 + (at % 400) * 2.5, 5_700_000.0 + (at // 400) * 2.8
         size = 2.0
     else:
-        names = np.array([_worded(f"{_NAMES[i]} {number + 1}", i + number, kind) for i in at], object)
+        names = np.array(
+            [_worded(f"{name} {number + 1}", i + number, kind) for i, name in enumerate(_NAMES[:count])],
+            object,
+        )
         x, y = 600_080.0 + (at % 3) * 300.0, 5_700_060.0 + (at // 3) * 300.0 + 60.0 * number
         size = 160.0
     columns: dict[str, Any] = {v.id: ids, "name": names}
@@ -236,7 +239,7 @@ def _kpis(said: Shows, runs: list[scene.RunRef], kind: Kind) -> list[scene.Kpi]:
     factor = 1.37 if kind == "other" else 1.0
     found = []
     for number, (id, title, unit, level, target) in enumerate(_KPIS):
-        values = []
+        values: list[scene.KpiValue] = []
         for run in runs:
             value = level * factor * _FACTORS[run.name] + number
             plain = scene.KpiValue(
