@@ -19,7 +19,8 @@ from ldt_core.interfaces import AnyPort
 from ldt_core.resample import History, reduce_parts, reduction, split_by_time
 from ldt_core.tables import Recording
 
-from .drivers.base import Raised, Subject
+from .drivers.base import Subject
+from .generate import example_inputs
 from .trial import CannotTell, Trial
 
 MOST_WINDOWS = 10_000
@@ -124,7 +125,8 @@ def methods_of(port: ldt.Port) -> dict[str, str]:
 
 
 class Given:
-    """A simulator's inputs, from the example: ``start`` for ``initialize``, ``over`` for any window.
+    """A simulator's inputs: ``start`` for ``initialize``, ``over`` for any window. What the example does not give is made
+    up from its port, unless it is optional.
 
     A table without a time column, or whose rows are all of one instant, is held: it is given in every window, and
     amounts (``sum``) are shared out by the window's length, the example's step being the whole. The rows of any other
@@ -135,12 +137,10 @@ class Given:
         self.example = trial.example
         self.inputs, self.outputs = subject.ports()
         self.tables: dict[str, ldt.Table] = {}
-        for name, port in self.inputs.items():
-            table = self.example.inputs.get(name)
-            if table is None and port.optional:
-                continue
-            if table is None or not isinstance(port, ldt.Port):
-                raise CannotTell(f"the example gives no table for the input '{name}'")
+        made = example_inputs(trial, self.inputs)
+        for name in made:
+            port = _as_port(self.inputs[name])
+            table = self.example.inputs.get(name, made[name])
             try:
                 self.tables[name] = _as_table(ldt.check(table, port, f"inputs.{name}"))
             except ldt.InputError as exc:
@@ -365,6 +365,3 @@ def expect_same_run(
     trial.expect_same(expected.spans, got.spans, f"{what}: other windows", given=given)
     trial.expect_same(expected.tables, got.tables, what, given=given, tolerances=tolerances)
     trial.expect_same(list(expected.flags), list(got.flags), f"{what}: other flags", given=given)
-
-
-__all__ = ["Given", "Raised", "Run", "Saved", "Trajectory", "drive", "expect_same_run", "start_run"]

@@ -18,10 +18,13 @@ class Example:
     """How a component is run to be judged.
 
     ``params`` may name files, relative to ``base``. The run starts at ``start`` and goes over ``windows`` windows of
-    ``step`` microseconds. ``inputs`` holds a table by port (an input that is not given is generated from its port).
-    ``cases`` are golden cases as plain JSON (``cases/*.json``), ``balances`` and ``nothing`` what a simulator says of
-    itself (see the guide), ``tolerances`` absolute ones by output column. ``shows`` says what a viewer can show
-    (see ``views.Shows``).
+    ``step`` microseconds. ``inputs`` holds a table by port (an input that is not given is generated from its port):
+    for a simulator, rows of several instants hold each until the next; rows of one instant, or without a time, are
+    given in every window (see ``drive.Given``). ``cases`` are golden cases as plain JSON (``cases/*.json``),
+    ``balances`` what a simulator keeps (see ``balance.Balance``), ``nothing`` what must change nothing:
+    ``{"params": {...}, "inputs": {...}, "outputs": [...]}``, parameters and tables that replace those of the example,
+    and the output ports that must stay as they are (left out: all). ``tolerances`` are absolute ones by output column.
+    ``shows`` says what a viewer can show (see ``views.Shows``).
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)

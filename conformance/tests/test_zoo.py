@@ -20,7 +20,8 @@ def _may_be_blocked(root: str) -> set[str]:
 
 @pytest.mark.parametrize("specimen", specimens(), ids=lambda s: s.name)
 def test_a_specimen_fails_its_requirement_and_no_other(specimen: Specimen) -> None:
-    results = judge(HereDriver(specimen.component), specimen.example, level=2)
+    with HereDriver(specimen.component) as driver:
+        results = judge(driver, specimen.example, level=2)
     assert results
     failed = {r.requirement for r in results if r.outcome is Outcome.FAILED}
     odd = {r.requirement: r.reason for r in results if r.outcome is Outcome.CANT_TELL}

@@ -64,6 +64,8 @@ def same_seed_same_trajectory(trial: Trial) -> None:
     expect_same_run(trial, first, second, "run again, with a look in every window, it differs")
     _stays(trial, first)
     _stays(trial, second)
+    with trial.driver.fresh() as elsewhere:
+        expect_same_run(trial, first, drive(trial, driver=elsewhere), "in a new process it differs")
 
 
 def _stays(trial: Trial, found: Trajectory) -> None:
