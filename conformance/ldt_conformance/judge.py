@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
+from .artefact import Artefact
 from .checks import Check, checks
 from .drivers.base import Driver, Raised
 from .example import Example
 from .outcome import Evidence, Outcome, Result
+from .package_trial import PackageTrial
 from .requirements import Requirement, profile
 from .trial import CannotTell, Failed, NotApplicable, Trial
 
@@ -18,6 +20,7 @@ REPEATS = 3
 """A failure is seen this often before it is called one: where repeats disagree, nobody can tell."""
 
 Told = Callable[[Result], None]
+Begun = Callable[[Requirement], Trial]
 
 
 def claims_of(manifest: Mapping[str, Any]) -> frozenset[str]:
@@ -42,12 +45,37 @@ def judge(
 
     ``only`` selects requirements (and what they need): all others are untested, so such a run is never green.
     """
+    owed = profile(driver.manifest["kind"], level, claims_of(driver.manifest), driver.door, service=service)
+
+    def begin(requirement: Requirement) -> Trial:
+        return Trial(requirement, driver, example, artefact, quick)
+
+    return _run(owed, driver.manifest["id"], begin, only, tell)
+
+
+def judge_package(
+    artefact: Artefact,
+    examples: Mapping[str, Example],
+    *,
+    level: int = 1,
+    only: Collection[str] = (),
+    quick: bool = False,
+    tell: Told = lambda result: None,
+) -> list[Result]:
+    """One result for every requirement that the package as a whole owes; ``examples`` are its components', by id."""
+
+    def begin(requirement: Requirement) -> Trial:
+        return PackageTrial(requirement, artefact, examples, quick)
+
+    return _run(profile(None, level, (), "process"), None, begin, only, tell)
+
+
+def _run(
+    owed: Iterable[tuple[Requirement, str]], name: str | None, begin: Begun, only: Collection[str], tell: Told
+) -> list[Result]:
     found: dict[str, Result] = {}
-    name = driver.manifest["id"]
     wanted = _with_needs(only)
-    for requirement, reason in profile(
-        driver.manifest["kind"], level, claims_of(driver.manifest), driver.door, service=service
-    ):
+    for requirement, reason in owed:
 
         def said(outcome: Outcome, requirement: Requirement = requirement, **fields: Any) -> Result:
             return Result(requirement=requirement.id, component=name, outcome=outcome, **fields)
@@ -60,7 +88,7 @@ def judge(
         elif blocked is not None:
             result = said(Outcome.UNTESTED, reason=f"blocked by {blocked}", blocked_by=blocked)
         else:
-            result = said(**_try(requirement, driver, example, artefact, quick))
+            result = said(**_try(requirement, begin))
         found[requirement.id] = result
         tell(result)
     return list(found.values())
@@ -88,15 +116,13 @@ def _blocked(requirement: Requirement, found: Mapping[str, Result]) -> str | Non
     return None
 
 
-def _try(
-    requirement: Requirement, driver: Driver, example: Example, artefact: Any, quick: bool
-) -> dict[str, Any]:
+def _try(requirement: Requirement, begin: Begun) -> dict[str, Any]:
     """The fields of a result. What fails is tried again, to tell a fault from a flake."""
-    first = _once(requirement, checks()[requirement.id], driver, example, artefact, quick)
+    first = _once(requirement, checks()[requirement.id], begin)
     if first["outcome"] is not Outcome.FAILED:
         return first
     for _ in range(REPEATS - 1):
-        again = _once(requirement, checks()[requirement.id], driver, example, artefact, quick)
+        again = _once(requirement, checks()[requirement.id], begin)
         if again["outcome"] is not Outcome.FAILED:
             return {
                 **first,
@@ -106,10 +132,8 @@ def _try(
     return first
 
 
-def _once(
-    requirement: Requirement, check: Check, driver: Driver, example: Example, artefact: Any, quick: bool
-) -> dict[str, Any]:
-    trial = Trial(requirement, driver, example, artefact, quick)
+def _once(requirement: Requirement, check: Check, begin: Begun) -> dict[str, Any]:
+    trial = begin(requirement)
     begun = time.perf_counter()
     evidence, reason = None, ""
     try:

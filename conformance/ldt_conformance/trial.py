@@ -40,7 +40,7 @@ class NotApplicable(Exception):
 
 @dataclass
 class Trial:
-    """One requirement tried on one component. ``artefact`` is the folder of the unpacked distribution, where there is one."""
+    """One requirement tried on one component. ``artefact`` is the ``Artefact`` that it comes from, where there is one."""
 
     requirement: Requirement
     driver: Driver
