@@ -1,23 +1,28 @@
-"""Components served over loopback inside the test's process, and the classes that stand for them."""
+"""Servers over loopback inside the test's process, ours and such as misbehave, and the classes that stand for them."""
 
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import pytest
 import uvicorn
 
 import ldt_core as ldt
+from ldt_core import errors as e
 from ldt_core.catalog import load
 from ldt_core.remote.manifests import access_of, offer_of, refresh
 from ldt_core.remote.served import Served
 from ldt_core.remote.server import Rules, make_app
+from ldt_core.twin import load_twin
 
 
 @contextmanager
@@ -90,3 +95,63 @@ def ask(method: str, address: str, body: Any = None, **headers: str) -> Answer:
 def plain(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Tables by content."""
     return {n: t.digest for n, t in tables.items()}
+
+
+# -- servers that misbehave -------------------------------------------------------------------------
+
+Reply = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def answering(reply: Reply) -> Iterator[str]:
+    """A server that answers everything as told."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            reply(self)
+
+        def do_POST(self) -> None:
+            reply(self)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def send(handler: http.server.BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in {"Content-Type": "application/json", **headers}.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+# -- a twin -----
+
+TWIN = """\
+ldt: 1
+twin: {{id: far, crs: "EPSG:25832"}}
+time: {{start: 2026-03-02T05:00Z, end: 2026-03-02T06:00Z}}
+components:
+  walk: {{use: "{address}", step: 10min, params: {params}}}
+"""
+
+
+def failing(folder: Path, address: str, params: str = "{}") -> list[e.LdtError]:
+    """The errors of a twin whose one component is at this address."""
+    from ldt_core.runs import prepare
+
+    (folder / "twin.yaml").write_text(TWIN.format(address=address, params=params), encoding="utf-8")
+    assert load_twin(folder)
+    with pytest.raises(e.LdtError) as caught:
+        prepare(folder)
+    return caught.value.errors if isinstance(caught.value, e.ErrorList) else [caught.value]

@@ -1,13 +1,10 @@
-"""A remote component as a class like any other, and what is done about servers that misbehave."""
+"""A remote component as a class like any other, over connections that drop and to servers that go away."""
 
 from __future__ import annotations
 
-import gzip
-import http.server
-import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,8 +17,7 @@ from hypothesis import strategies as st
 import ldt_core as ldt
 from ldt_core import errors as e
 from ldt_core.runner import Member, Setting, run_stage
-from ldt_core.twin import load_twin
-from tests.afar import ask, plain, proxy, served
+from tests.afar import ask, failing, plain, proxy, served
 
 SECOND = ldt.SECOND
 MIXED = ldt.Port(
@@ -154,25 +150,6 @@ def test_a_state_taken_afar_is_that_of_here(tmp_path: Path) -> None:
             component.finalize()
 
 
-TWIN = """\
-ldt: 1
-twin: {{id: far, crs: "EPSG:25832"}}
-time: {{start: 2026-03-02T05:00Z, end: 2026-03-02T06:00Z}}
-components:
-  walk: {{use: "{address}", step: 10min, params: {params}}}
-"""
-
-
-def failing(folder: Path, address: str, params: str = "{}") -> list[e.LdtError]:
-    from ldt_core.runs import prepare
-
-    (folder / "twin.yaml").write_text(TWIN.format(address=address, params=params), encoding="utf-8")
-    assert load_twin(folder)
-    with pytest.raises(e.LdtError) as caught:
-        prepare(folder)
-    return caught.value.errors if isinstance(caught.value, e.ErrorList) else [caught.value]
-
-
 def test_a_wrong_parameter_has_its_place_in_the_twin_file(tmp_path: Path) -> None:
     with served(Walk) as address:
         (error,) = failing(tmp_path, address, "{size: -1}")
@@ -183,100 +160,7 @@ def test_a_wrong_parameter_has_its_place_in_the_twin_file(tmp_path: Path) -> Non
         assert "sise" in error.what
 
 
-# -- servers that misbehave -------------------------------------------------------------------------
-
-
-Reply = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def answering(reply: Reply) -> Iterator[str]:
-    """A server that answers everything as told."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            reply(self)
-
-        def do_POST(self) -> None:
-            reply(self)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def send(handler: http.server.BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in {"Content-Type": "application/json", **headers}.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def bomb(handler: http.server.BaseHTTPRequestHandler) -> None:
-    send(handler, gzip.compress(b" " * 200_000_000, 1), Content_Encoding="gzip")
-
-
-MANIFEST = {"id": "x", "kind": "model", "contract": 1, "inputs": {}, "outputs": {}, "params": {}}
-
-
-def speaks(document: Any) -> Reply:
-    """A server with a manifest and an interface document of this content."""
-
-    def reply(handler: http.server.BaseHTTPRequestHandler) -> None:
-        found = document if handler.path.startswith("/api") else MANIFEST
-        send(handler, json.dumps(found).encode())
-
-    return reply
-
-
-@pytest.mark.parametrize(
-    "reply",
-    [
-        lambda h: send(h, b"{}"),
-        lambda h: send(h, b"", 500),
-        lambda h: send(h, b"<html>", Content_Type="text/html"),
-        lambda h: send(h, b"[" * 100_000),
-        lambda h: send(h, b"", 302, Location="http://10.0.0.1/"),
-        lambda h: send(h, b"", 302, Location="file:///etc/passwd"),
-        bomb,
-        speaks({"swagger": "2.0", "info": {"title": "t", "version": "1"}, "paths": {}}),
-        speaks({"openapi": "3.1.0"}),
-    ],
-    ids=[
-        "empty object",
-        "500",
-        "html",
-        "deep",
-        "redirect inside",
-        "redirect to a file",
-        "bomb",
-        "swagger",
-        "no paths",
-    ],
-)
-def test_a_server_that_is_none_of_ours_is_an_error_in_its_place(tmp_path: Path, reply: Reply) -> None:
-    with answering(reply) as address:
-        for error in failing(tmp_path, address):
-            assert error.where.startswith("twin.yaml:5:") or address in str(error), error
-            assert error.fix
-            assert error.exit_code in (11, 15), error
-
-
-def test_nobody_there_is_told_as_unreachable(tmp_path: Path) -> None:
-    with answering(lambda h: send(h, b"{}")) as address:
-        pass
-    (error,) = failing(tmp_path, address)
-    assert (error.code, error.exit_code) == ("unreachable", 15)
+# -- connections and servers that go away --------------------------------------------------------
 
 
 @contextmanager

@@ -15,6 +15,8 @@ import jsonschema
 import numpy as np
 from pydantic import AfterValidator, PrivateAttr, create_model
 from pydantic import Field as PydanticField
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from ..catalog import Offer
 from ..errors import LdtError, PluginError, RemoteError
@@ -400,11 +402,17 @@ def params_of(content: Mapping[str, Any], address: str) -> type[RemoteParams]:
 
 
 def _fits(schema: dict[str, Any]) -> Any:
-    validator = jsonschema.Draft202012Validator(schema)
+    # An empty registry: what a schema names is looked up in itself, never in the network.
+    validator = jsonschema.Draft202012Validator(schema, registry=Registry())
 
     def check(value: Any) -> Any:
         plain = value.get_secret_value() if isinstance(value, Secret) else value
-        error = next(iter(validator.iter_errors(plain)), None)
+        try:
+            error = next(iter(validator.iter_errors(plain)), None)
+        except (Unresolvable, RecursionError) as exc:
+            raise ValueError(
+                f"its server's schema cannot be read: {type(exc).__name__} {exc!s:.200}"
+            ) from exc
         if error is not None and not (value is None and "default" not in schema):
             raise ValueError(error.message[:200])
         return value

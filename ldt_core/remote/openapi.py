@@ -296,9 +296,10 @@ def _refuse_far_references(content: Any, address: str) -> None:
         if depth > 100 or seen > 1_000_000:
             raise _odd(address, "it is too deep or too large")
         if isinstance(item, dict):
-            reference = item.get("$ref")
-            if isinstance(reference, str) and not reference.startswith("#"):
-                raise _odd(address, f"it refers to {reference:.200}, outside itself")
+            for word in ("$ref", "$dynamicRef", "$recursiveRef"):
+                reference = item.get(word)
+                if isinstance(reference, str) and not reference.startswith("#"):
+                    raise _odd(address, f"it refers to {reference:.200}, outside itself")
             waiting += [(v, depth + 1) for v in item.values()]
         elif isinstance(item, list):
             waiting += [(v, depth + 1) for v in item]
