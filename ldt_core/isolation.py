@@ -157,6 +157,8 @@ class _Proxy(Component):
             raise
 
     def _ask(self, head: dict[str, Any], blocks: list[Any] | None = None) -> tuple[dict[str, Any], Any]:
+        if not self._close.alive:  # its process serves another by now
+            raise e.RunError(f"'{self.id}' was finalized, so it can do nothing more", code="finalized")
         context = self.context
         head["window"] = context.window
         if context.flags != self._flags:  # a restored state has brought others
@@ -207,6 +209,10 @@ class _Proxy(Component):
                     self._ask({"do": "finalize"})
             finally:
                 self._close()
+
+    def finalize_only(self) -> None:
+        """Let the component over there finalize, and keep it: what it does afterwards can be seen."""
+        self._ask({"do": "finalize", "keep": True})
 
 
 def _stand_in(name: str) -> Any:

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
@@ -48,6 +48,20 @@ class Launch(NamedTuple):
     variables: tuple[tuple[str, str], ...] = ()
     folder: str | None = None
     label: str = ""
+
+    @property
+    def parent(self) -> int:
+        """Whose end a process started so watches (see ``keeper.keep``): ours, or that of what stands before it."""
+        return 0 if self.before else os.getpid()
+
+    def start(self, words: Sequence[str], **streams: Any) -> subprocess.Popen[bytes]:
+        """Start ``words`` so. Raises ``OSError``."""
+        folder, variables = self.folder, environment_variables() | dict(self.variables)
+        if self.before:  # which may clear the variables and stand in another folder
+            there = ["-C", folder] if folder is not None else []
+            words = [*self.before, "env", *there, *(f"{k}={v}" for k, v in self.variables), *words]
+            folder = None
+        return subprocess.Popen(words, env=variables, cwd=folder, start_new_session=True, **streams)
 
 
 class Place(NamedTuple):
@@ -80,24 +94,11 @@ class Process:
         self.channel = Channel(ours)
         self.busy = False
         self._tail: deque[bytes] = deque()
-        words = [environment.python, "-P", "-m", "ldt_core.child"]
-        folder, variables = launch.folder, environment_variables() | dict(launch.variables)
-        if launch.before:  # which may clear the variables, stand in another folder, and becomes the parent
-            there = ["-C", folder] if folder is not None else []
-            words = ["env", *there, *(f"{k}={v}" for k, v in launch.variables), *words, "0"]
-            folder = None
-        else:
-            words.append(str(os.getpid()))
+        words = [environment.python, "-P", "-m", "ldt_core.child", str(launch.parent), str(place.memory or 0)]
         try:
             with theirs:
-                self._process = subprocess.Popen(
-                    [*launch.before, *words, str(place.memory or 0)],
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    env=variables,
-                    cwd=folder,
-                    start_new_session=True,
+                self._process = launch.start(
+                    words, stdin=theirs.fileno(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
                 )
         except OSError as exc:
             ours.close()

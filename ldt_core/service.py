@@ -157,7 +157,8 @@ class Server:
         try:
             self.at_work(head).finalize()
         finally:
-            self.fresh()
+            if not head.get("keep"):
+                self.fresh()
         return {}
 
     def do_initialize(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Tank(ldt.Simulator):
         rain = float(inputs["rain"]["rain"][0])
         if rain < 0:
             raise ValueError("it rains upwards")
+        if rain == 666:
+            raise SystemExit("enough")
         self.stepped.append(until)
         self.level += rain
         return {"level": ldt.Table({"level": [self.level]})}
@@ -256,6 +258,14 @@ def test_a_step_that_fails_ends_the_session_and_says_why(tank: str) -> None:
     assert answer.status == 500
     assert "it rains upwards" in answer.json["detail"]
     assert step(tank, session, 2, 1.0).status == 409
+
+
+def test_a_component_that_would_end_the_program_ends_its_session_alone(tank: str) -> None:
+    sessions = [ask("POST", f"{tank}/sessions", {}).json["session"] for _ in range(2)]
+    answer = step(tank, sessions[0], 1, 666.0)
+    assert (answer.status, answer.json["ldt"]["code"]) == (500, "component raised")
+    assert "SystemExit: enough" in answer.json["detail"]
+    assert step(tank, sessions[1], 1, 1.0).status == 200
 
 
 def test_inputs_that_do_not_fit_step_nothing(tank: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -90,8 +89,7 @@ class Trial:
     def close(self) -> None:
         """Let go of everything that was opened."""
         for subject in self._open:
-            with suppress(Exception):  # whether it closes well is a requirement of its own
-                subject.component.finalize()
+            subject.close()
         for folder in self._scratch:
             folder.cleanup()
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ldt_conformance.drivers.base import Raised, Subject
 from ldt_conformance.drivers.here import HereDriver
+from ldt_conformance.drivers.http import HttpDriver, Service, serve
 from ldt_conformance.drivers.process import ProcessDriver, place_of
 from ldt_conformance.packing import build_wheel, install_wheel, put_folder
 from ldt_conformance.zoo.models import EXAMPLE, GoodModel
@@ -33,6 +34,8 @@ class Teller(GoodModel):
     def compute(self, inputs: ldt.Tables) -> ldt.Tables:
         if self.params.deed == "die":
             os._exit(3)
+        if self.params.deed == "exit":
+            raise SystemExit(0)
         if self.params.deed == "shout":
             for _ in range(200):
                 os.write(1, b"x" * 100_000)
@@ -95,8 +98,21 @@ def test_a_sandbox_that_hides_process_numbers_and_clears_variables_may_stand_bef
         assert told(driver, "die").word == "died"
 
 
+@pytest.fixture(scope="module")
+def service(site: Path) -> Iterator[Service]:
+    with serve(place_of([site, Path(__file__).parent]), "zoo-model") as found:
+        yield found
+
+
 @pytest.mark.parametrize(
-    ("deed", "word"), [("die", "died"), ("garble", "unexpected"), ("own", "input"), ("where", "not found")]
+    ("deed", "word"),
+    [
+        ("exit", "unexpected"),
+        ("own", "input"),
+        ("where", "not found"),
+        ("die", "died"),
+        ("garble", "unexpected"),
+    ],
 )
 def test_what_becomes_of_a_component_is_a_word_and_the_next_instance_works(
     apart: ProcessDriver, deed: str, word: str
@@ -104,6 +120,35 @@ def test_what_becomes_of_a_component_is_a_word_and_the_next_instance_works(
     assert told(apart, deed).word == word
     with opened(apart, "work") as subject:
         assert len(subject.compute(dict(EXAMPLE.inputs))["load"]) == 3
+
+
+@pytest.mark.parametrize(("deed", "word"), [("exit", "unexpected"), ("own", "input"), ("where", "not found")])
+def test_a_service_says_the_same_words(service: Service, deed: str, word: str) -> None:
+    driver = HttpDriver(service.address)
+    assert told(driver, deed).word == word
+    with opened(driver, "work") as subject:
+        assert len(subject.compute(dict(EXAMPLE.inputs))["load"]) == 3
+
+
+def test_a_service_that_dies_has_died(site: Path) -> None:
+    service = serve(place_of([site, Path(__file__).parent]), "zoo-model")
+    with HttpDriver(service.address, service=service) as driver:
+        assert told(driver, "die").word == "died"
+    assert not service.alive
+
+
+def test_a_service_that_cannot_come_up_says_why(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no installed package offers the component 'zoo-model'"):
+        serve(place_of([tmp_path]), "zoo-model")
+
+
+def test_what_a_component_does_after_its_end_is_its_own(apart: ProcessDriver) -> None:
+    with opened(apart, "work") as subject:
+        subject.finalize()
+        subject.finalize()
+        assert len(subject.compute(dict(EXAMPLE.inputs))["load"]) == 3, "this one does not mind"
+    with pytest.raises(Raised, match="was finalized"):
+        subject.compute(dict(EXAMPLE.inputs))
 
 
 def test_a_component_that_prints_without_end_holds_nobody_up(
@@ -114,8 +159,8 @@ def test_a_component_that_prints_without_end_holds_nobody_up(
     assert len(capfd.readouterr().err) < 2_000_000
 
 
-def test_a_refused_parameter_is_a_config_error_at_either_door(apart: ProcessDriver) -> None:
-    for driver in (HereDriver(Teller), apart):
+def test_a_refused_parameter_is_a_config_error_at_every_door(apart: ProcessDriver, service: Service) -> None:
+    for driver in (HereDriver(Teller), apart, HttpDriver(service.address)):
         with pytest.raises(Raised) as caught:
             driver.open({"threshold": "warm"}, ldt.Context())
         assert (caught.value.word, caught.value.path) == ("config", ("threshold",))

@@ -67,10 +67,12 @@ class RemoteParams(Params):
 
 
 class Remote(Component):
-    """What the proxies share. ``address`` is the base of the server's paths."""
+    """What the proxies share. ``address`` is the base of the server's paths, ``attempts`` how often it is asked where
+    it does not answer (the first time counts)."""
 
     address: ClassVar[str]
     manifest: ClassVar[Mapping[str, Any]]
+    attempts: ClassVar[int] = 4
 
     def __init__(self, params: Any = None, context: Context | None = None) -> None:
         super().__init__(params, context)
@@ -80,7 +82,7 @@ class Remote(Component):
     @property
     def client(self) -> Client:
         if self._link is None:
-            self._link = self._access.client(self.address)
+            self._link = self._access.client(self.address, attempts=self.attempts)
         return self._link
 
     @property
@@ -93,6 +95,17 @@ class Remote(Component):
 
     def capabilities(self) -> frozenset[str]:
         return frozenset(self._asked_ports()[2]) & {"state"}
+
+    def try_params(self) -> None:
+        """Let the server make an instance with these parameters, where it can. Raises what the component raises."""
+        try:
+            self._post("ports", {"params": self.params.plain(), "context": self._where()})
+        except RemoteError as exc:
+            if exc.code not in (
+                "not there",
+                "refused",
+            ):  # only those whose ports depend on parameters must answer
+                raise
 
     def _asked_ports(self) -> tuple[Mapping[str, AnyPort], Mapping[str, AnyPort], list[str]]:
         if not self.manifest.get("dynamic"):

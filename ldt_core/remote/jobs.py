@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from ..errors import Cancelled
-from .problems import Problem
+from .problems import Problem, contained
 
 ENDED = ("successful", "failed", "dismissed")
 
@@ -96,8 +96,8 @@ class Jobs:
         if job.status != "dismissed":
             job.status, job.started = "running", _now()
             try:
-                result, error = work(job), None
-            except BaseException as exc:
+                result, error = contained(lambda: work(job)), None
+            except Exception as exc:
                 result, error = None, exc
             if job.status != "dismissed":
                 job.result, job.error = result, error

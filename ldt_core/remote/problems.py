@@ -8,11 +8,12 @@ words and nothing of the server's files.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from .. import errors as e
 
+T = TypeVar("T")
 PROBLEM = "application/problem+json"
 PROCESSES = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
 _log = logging.getLogger("ldt.remote")
@@ -42,6 +43,17 @@ class Problem(Exception):
     def as_dict(self) -> dict[str, Any]:
         said = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
         return {**said, **self.more}
+
+
+def contained(work: Callable[[], T]) -> T:
+    """``work`` of a component in a thread: where it would end the program, it has failed and the server goes on."""
+    try:
+        return work()
+    except Exception:
+        raise
+    except BaseException as exc:
+        what = f"{type(exc).__name__}: {exc}"[:500]
+        raise e.RunError(what, code="component raised", fix="report this to the component's author") from exc
 
 
 def problem_of(exc: BaseException) -> Problem:

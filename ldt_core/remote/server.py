@@ -34,7 +34,7 @@ from .json_tables import loads, table_to_json
 from .messages import ARROW, ASIDE, BUNDLE, GEOJSON, JSON, accepted, decode, encode, media_of
 from .net import Limits, Policy, fetch
 from .openapi import document
-from .problems import PROBLEM, Problem, problem_of
+from .problems import PROBLEM, Problem, contained, problem_of
 from .served import Served, query_of
 from .sessions import Answer, Session, Sessions
 
@@ -552,7 +552,7 @@ class _Room:
         return self.served[0]
 
     async def _apart(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, contained, work)
 
     async def _raw(self, request: Request, medias: Iterable[str]) -> tuple[str, bytes]:
         media = media_of(request.headers.get("content-type"))

@@ -25,7 +25,7 @@ from typing import Any, TypeVar, cast
 from ..errors import Unsupported
 from ..interfaces import Simulator, Step, Window
 from ..tables import Tables, check
-from .problems import Problem
+from .problems import Problem, contained
 from .served import Served, _typed
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Session:
         """Run code of the component in the session's thread."""
         self.busy += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, contained, work)
         finally:
             self.busy -= 1
             self.used = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -133,7 +133,12 @@ class Subject:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.component.finalize()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it; whether it finalizes well is a requirement of its own."""
+        with suppress(Exception, SystemExit, GeneratorExit):
+            self.component.finalize()
 
     @property
     def context(self) -> ldt.Context:
@@ -153,7 +158,8 @@ class Subject:
         return found
 
     def finalize(self) -> None:
-        self._call("finalize")
+        """Let it finalize; it can be called again, to see what it does then."""
+        self.driver.call("finalize", getattr(self.component, "finalize_only", self.component.finalize))
 
     # -- sources --
 
