@@ -13,4 +13,9 @@ COMMANDS = [
         "help": "run the conformance suite over a component, a wheel, a folder or a service",
         "target": "ldt_conformance.commands:certify",
     },
+    {
+        "name": "certificate",
+        "help": "make keys; verify a certificate, offline",
+        "target": "ldt_conformance.commands:certificate",
+    },
 ]

@@ -63,7 +63,7 @@ def _certify(arguments: Sequence[str]) -> int:
     if asked.sign and not (asked.as_registry and asked.report):
         parser.error("--sign goes with --as-registry and --report DIR")
     from .progress import Progress
-    from .runs import run
+    from .certification import run
 
     report = run(
         asked.what,
