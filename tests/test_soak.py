@@ -84,6 +84,14 @@ def lives(process: str) -> bool:
     return fields[0] != "Z" and fields[19] == began
 
 
+def _began(process: str) -> int:
+    return int(process.partition(":")[2])
+
+
+BEGUN = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19])
+"""When this process began. What began before is no part of a run: the keeper of a killed driver is handed to one such."""
+
+
 class Fire:
     """Kills what a run has started, and counts what that may cost."""
 
@@ -97,7 +105,7 @@ class Fire:
         """Of each computation: its worker, its program, the keeper, and what started the keeper."""
         path = self.notes / "pids"
         lines = path.read_text().splitlines() if path.exists() else []
-        return [line.split() for line in lines]
+        return [[p for p in line.split() if _began(p) > BEGUN] for line in lines]
 
     def computed(self) -> int:
         path = self.notes / "computed"
@@ -157,7 +165,9 @@ def test_nothing_is_lost_nor_computed_twice_whatever_is_killed(
         values = record["kpis"]["mood"]["values"]
         assert values == {f"s{n}": [1.0 + n] for n in numbers}
         assert (turn + 1) * TASKS <= fire.computed() <= (turn + 1) * TASKS + fire.allowed
-    wait(lambda: not any(lives(p) for pids in fire.pids() for p in pids))
+    named = {p for pids in fire.pids() for p in pids}
+    assert named
+    wait(lambda: not any(map(lives, named)))
     assert fire.allowed >= rounds, "there was hardly any fire"
     verified = shop.ldt("store", "verify")
     assert "no damage" in verified.stdout

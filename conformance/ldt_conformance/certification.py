@@ -28,11 +28,10 @@ from ldt_core.tables import port_from_dict
 
 from .artefact import Artefact, open_folder, open_installed, open_wheel
 from .drivers.base import Driver, Raised
-from .drivers.http import HttpDriver
 from .drivers.process import ProcessDriver
 from .example import Example
 from .judge import claims_of, judge, judge_package
-from .outcome import Outcome, Result
+from .outcome import Result
 from .progress import Progress
 from .report import Component, Report, Subject
 from .report import Environment as Where
@@ -71,10 +70,12 @@ def run(
     """The report of one run; see ``ldt certify --help``. Raises ``LdtError`` where ``what`` cannot be judged at all."""
     progress = progress or Progress(sys.stderr)
     begun, started = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    with tempfile.TemporaryDirectory(prefix="ldt-certify-") as room:
-        with _opened(what, Path(room), as_registry, vendor, progress) as target:
-            chosen = _chosen(target, components)
-            results, owed = _judged(target, chosen, level, only, quick, progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="ldt-certify-") as room,
+        _opened(what, Path(room), as_registry, vendor, progress) as target,
+    ):
+        chosen = _chosen(target, components)
+        results, owed = _judged(target, chosen, level, only, quick, progress)
     progress.close()
     catalogue = export()
     return Report(
@@ -195,7 +196,9 @@ def _opened(
         target = _wheel(open_folder(Path(what), room), "folder", vendor or _beside(Path(what)), progress)
     elif as_registry:
         raise PluginError(
-            f"'{what}' is no wheel", code="not installed", fix="the registry judges the bytes of a wheel: give its path"
+            f"'{what}' is no wheel",
+            code="not installed",
+            fix="the registry judges the bytes of a wheel: give its path",
         )
     else:
         target = _installed(what, room, vendor)
@@ -213,7 +216,9 @@ def _beside(folder: Path) -> Path | None:
 
 def _with_vendor(target: Target, path: Path | None) -> Target:
     if path is None:
-        target.notes.append(f"There is no {NAME}: components are run with their defaults and generated inputs.")
+        target.notes.append(
+            f"There is no {NAME}: components are run with their defaults and generated inputs."
+        )
         return target
     target.vendor, target.folder = read_vendor(path), path.parent.resolve()
     return target
@@ -233,9 +238,7 @@ def _installed(what: str, room: Path, vendor: Path | None) -> Target:
     name = found[0].distribution
     here = Environment(sys.prefix, "", sys.executable, tuple(sys.path))
     artefact = open_installed(name, room)
-    subject = Subject(
-        name=name, version=distribution(name).version, kind="installed", sha256=artefact.sha256
-    )
+    subject = Subject(name=name, version=distribution(name).version, kind="installed", sha256=artefact.sha256)
     drivers: dict[str, Driver] = {
         o.id: ProcessDriver(o, Place(here)) for o in catalog.offers if o.distribution == name
     }
@@ -279,6 +282,8 @@ def _wheel(artefact: Artefact, kind: Any, vendor: Path | None, progress: Progres
 
 
 def _service(address: str, vendor: Path | None) -> Target:
+    from .drivers.http import HttpDriver
+
     found = read_vendor(vendor) if vendor is not None else VendorFile()
     variable = found.service.token_variable
     access = {"token": os.environ[variable]} if variable and variable in os.environ else {}

@@ -48,22 +48,48 @@ def _certify(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "what", metavar="ID|WHEEL|DIR|URL", help="an installed component, a wheel, a folder, a service"
     )
-    parser.add_argument("--level", type=int, choices=[1, 2], default=1, help="1 interoperable, 2 sound (default: 1)")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write the report here: HTML, JSON, JUnit, EARL, TAR, CTRF")
+    parser.add_argument(
+        "--level", type=int, choices=[1, 2], default=1, help="1 interoperable, 2 sound (default: 1)"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="write the report here: HTML, JSON, JUnit, EARL, TAR, CTRF"
+    )
     parser.add_argument("--component", action="append", metavar="ID", help="this component only (repeatable)")
-    parser.add_argument("--only", action="append", metavar="ID", default=[], help="this requirement and what it needs; no verdict")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="ID",
+        default=[],
+        help="this requirement and what it needs; no verdict",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer examples; no verdict")
-    parser.add_argument("--as-registry", action="store_true", help="as the registry runs it: the bytes of a wheel, in a sandbox")
-    parser.add_argument("--sign", type=Path, action="append", default=[], metavar="KEY", help="sign the certificate (private key, repeatable)")
-    parser.add_argument("--conformance", type=Path, metavar="FILE", help="the vendor's file (default: conformance.toml beside the component)")
+    parser.add_argument(
+        "--as-registry",
+        action="store_true",
+        help="as the registry runs it: the bytes of a wheel, in a sandbox",
+    )
+    parser.add_argument(
+        "--sign",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="sign the certificate (private key, repeatable)",
+    )
+    parser.add_argument(
+        "--conformance",
+        type=Path,
+        metavar="FILE",
+        help="the vendor's file (default: conformance.toml beside the component)",
+    )
     parser.add_argument("--json", action="store_true", help="the report, for machines, on standard output")
     asked = parser.parse_args(list(arguments))
     for id in asked.only:
         _find(id)
     if asked.sign and not (asked.as_registry and asked.report):
         parser.error("--sign goes with --as-registry and --report DIR")
-    from .progress import Progress
     from .certification import run
+    from .progress import Progress
 
     report = run(
         asked.what,
@@ -81,7 +107,9 @@ def _certify(arguments: Sequence[str]) -> int:
             from .signing import read_signer, sign
 
             bundle = sign(report, [read_signer(path) for path in asked.sign])
-            (asked.report / "certificate.json").write_text(json.dumps(bundle, indent=1) + "\n", encoding="utf-8")
+            (asked.report / "certificate.json").write_text(
+                json.dumps(bundle, indent=1) + "\n", encoding="utf-8"
+            )
     if asked.json:
         print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     else:
@@ -112,7 +140,9 @@ def _tell(report: Report, folder: Path | None) -> None:
     from .report.document import level_name, title_of
     from .report.page import replay
 
-    print(f"{title_of(report.subject)}, level {report.level} ({level_name(report.level)}): {report.verdict.upper()}")
+    print(
+        f"{title_of(report.subject)}, level {report.level} ({level_name(report.level)}): {report.verdict.upper()}"
+    )
     counts = [f"{report.count(o)} {o}" for o in Outcome if report.count(o)]
     print(f"  {len(report.owed)} owed: {', '.join(counts)}")
     if report.environment.sandbox == "none" and report.environment.door != "http":
@@ -122,7 +152,9 @@ def _tell(report: Report, folder: Path | None) -> None:
     waived = {(w.requirement, w.component): w for w in report.waivers}
     for result in [*report.of(Outcome.FAILED), *report.of(Outcome.CANT_TELL)]:
         requirement = catalogue()[result.requirement]
-        print(f"\n{result.outcome.upper()} {result.requirement} ({result.component or 'the package'}): {requirement.title}")
+        print(
+            f"\n{result.outcome.upper()} {result.requirement} ({result.component or 'the package'}): {requirement.title}"
+        )
         print(f"  {result.reason}")
         if result.evidence is not None:
             for name in ("given", "expected", "got"):
@@ -152,7 +184,9 @@ def _short(value: object) -> str:
 
 def _find(id: str) -> Requirement:
     if id not in catalogue():
-        raise VendorError(f"there is no requirement '{id}'", code="unknown requirement", fix=nearest(id, catalogue()))
+        raise VendorError(
+            f"there is no requirement '{id}'", code="unknown requirement", fix=nearest(id, catalogue())
+        )
     return catalogue()[id]
 
 
@@ -180,7 +214,10 @@ def _explain(arguments: Sequence[str]) -> int:
 
 
 def _catalogue(arguments: Sequence[str]) -> int:
-    parser = _Parser(prog="ldt certify catalogue", description="Every requirement of this release, as JSON with its digest.")
+    parser = _Parser(
+        prog="ldt certify catalogue",
+        description="Every requirement of this release, as JSON with its digest.",
+    )
     parser.parse_args(list(arguments))
     print(json.dumps(export(), indent=1, ensure_ascii=False))
     return 0
@@ -188,7 +225,9 @@ def _catalogue(arguments: Sequence[str]) -> int:
 
 def _replay(arguments: Sequence[str]) -> int:
     parser = _Parser(prog="ldt certify replay", description="Run again what a report says has failed.")
-    parser.add_argument("evidence", type=Path, metavar="REPORT.JSON", help="a report; add #ID for one requirement")
+    parser.add_argument(
+        "evidence", type=Path, metavar="REPORT.JSON", help="a report; add #ID for one requirement"
+    )
     asked = parser.parse_args(list(arguments))
     path, _, id = str(asked.evidence).partition("#")
     try:
@@ -214,7 +253,9 @@ def certificate(arguments: list[str]) -> int:
     keys.add_argument("--into", type=Path, default=Path(), metavar="DIR")
     verify = commands.add_parser("verify", help="check signatures, agreement, expiry and bytes")
     verify.add_argument("bundle", type=Path, metavar="CERTIFICATE.JSON")
-    verify.add_argument("--key", type=Path, action="append", required=True, help="a public key you trust (repeatable)")
+    verify.add_argument(
+        "--key", type=Path, action="append", required=True, help="a public key you trust (repeatable)"
+    )
     verify.add_argument("--threshold", type=int, default=2, help="signatures that must be good (default: 2)")
     verify.add_argument("--artefact", type=Path, metavar="FILE", help="the file that it should speak of")
     verify.add_argument("--json", action="store_true", help="for machines, on standard output")
@@ -249,9 +290,13 @@ def _verify(asked: argparse.Namespace) -> int:
     if asked.json:
         print(found.model_dump_json(indent=1))
         return 0
-    print(f"{found.name} {found.version}: certified at level {found.level}, good until {found.not_after:%Y-%m-%d}")
+    print(
+        f"{found.name} {found.version}: certified at level {found.level}, good until {found.not_after:%Y-%m-%d}"
+    )
     for component in found.components:
-        print(f"  {component.kind} {component.id}{', claims ' + ', '.join(component.claims) if component.claims else ''}")
+        print(
+            f"  {component.kind} {component.id}{', claims ' + ', '.join(component.claims) if component.claims else ''}"
+        )
     print(f"  sha256 {found.sha256}" + (" (of its OpenAPI document: observed)" if found.observed else ""))
     if asked.artefact is None:
         print("  no file was compared with it: --artefact FILE")

@@ -18,12 +18,20 @@ if TYPE_CHECKING:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ldt", "conformance of Local Digital Twin components")
     group.addoption(
-        "--ldt-certify", action="append", default=[], metavar="WHAT", help="judge this component too (repeatable)"
+        "--ldt-certify",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="judge this component too (repeatable)",
     )
-    group.addoption("--ldt-level", type=int, default=1, choices=[1, 2], help="of the requirements (default: 1)")
+    group.addoption(
+        "--ldt-level", type=int, default=1, choices=[1, 2], help="of the requirements (default: 1)"
+    )
 
 
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     for what in config.getoption("--ldt-certify"):
         items.extend(Conformance.from_parent(session, name=what, nodeid=f"conformance::{what}").collect())
 
@@ -73,7 +81,7 @@ class RequirementItem(pytest.Item):
         return "conformance", None, f"{self.result.requirement} {self.result.component or 'package'}"
 
 
-class NotKept(Exception):  # noqa: N818 - an outcome
+class NotKept(Exception):
     """A requirement that does not hold, or of which nobody can tell."""
 
 

@@ -13,12 +13,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import ldt_core as ldt
 import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+import ldt_core as ldt
 from ldt_core.errors import DataError, LdtError, nearest
 from ldt_core.interfaces import AnyPort, Duration
 from ldt_core.remote.json_tables import from_json, loads
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .example import Example
 from .report import Waived
@@ -127,18 +128,25 @@ def _line(text: str, keys: list[str]) -> int:
     return 1
 
 
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "component": ComponentSection,
+    "service": ServiceSection,
+    "waiver": WaiverSection,
+}
+
+
 def _known(keys: list[str]) -> str:
-    section = {"component": ComponentSection, "service": ServiceSection, "waiver": WaiverSection}.get(
-        keys[0], VendorFile
-    )
-    return nearest(keys[-1], section.model_fields if len(keys) > 1 else VendorFile.model_fields)
+    section = _SECTIONS.get(keys[0], VendorFile) if len(keys) > 1 else VendorFile
+    return nearest(keys[-1], section.model_fields)
 
 
 def waivers_of(found: VendorFile, today: date | None = None) -> tuple[Waived, ...]:
     """Those that have not expired."""
     today = today or datetime.now(UTC).date()
     return tuple(
-        Waived(requirement=w.requirement, component=w.component, reason=w.reason, expires=w.expires.isoformat())
+        Waived(
+            requirement=w.requirement, component=w.component, reason=w.reason, expires=w.expires.isoformat()
+        )
         for w in found.waiver
         if w.expires >= today
     )
@@ -215,7 +223,10 @@ def _csv(path: Path, port: ldt.Port) -> dict[str, Any]:
             texts = [row[name] for row in rows]
         except KeyError:
             raise VendorError(
-                f"it has no column '{name}'", code="bad value", where=f"{path}:1", fix=f"the port '{name}' needs it"
+                f"it has no column '{name}'",
+                code="bad value",
+                where=f"{path}:1",
+                fix=f"the port '{name}' needs it",
             ) from None
         columns[name] = [_value(t, column.kind, f"{path}:{n}") for n, t in enumerate(texts, 2)]
     return {"columns": columns}

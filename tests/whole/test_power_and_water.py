@@ -77,7 +77,8 @@ def test_pandapower_with_pandas_2_and_wntr_with_pandas_3_run_in_one_twin(tmp_pat
     components = apart["components"]
     assert components["grid"]["home"] == "this environment"
     assert components["grid"]["lock"]["pandas"].startswith("2.")
-    assert components["water"]["home"].startswith("own environment (asked for): pandas 3.")
+    assert components["water"]["home"].startswith("own environment (asked for): ")
+    assert "pandas 3." in components["water"]["home"]
     assert components["water"]["lock"]["pandas"].startswith("3.")
     together, same = run(tmp_path / "together", "never")
     assert together["components"]["water"]["lock"]["pandas"].startswith("2.")
