@@ -238,7 +238,7 @@ def _replay(arguments: Sequence[str]) -> int:
     if not wanted:
         print("nothing has failed in this report")
         return 0
-    what = report.subject.address or report.subject.file or report.subject.name
+    what = report.subject.asked or report.subject.file or report.subject.name
     only = [word for one in wanted for word in ("--only", one)]
     components = [word for c in report.components for word in ("--component", c.id)]
     return _certify([what, "--level", str(report.level), *only, *components])

@@ -17,11 +17,12 @@ VERSION = 1
 
 
 class Subject(Record):
-    """What was judged. ``sha256`` is that of the wheel, or of a service's OpenAPI document: then what is certified
+    """What was judged; ``asked`` is how it was named. ``sha256`` is that of the wheel, or of a service's OpenAPI document: then what is certified
     was observed, for its bytes are not ours."""
 
     name: str
     version: str = ""
+    asked: str = ""
     kind: Literal["wheel", "folder", "installed", "service"]
     file: str = ""
     address: str = ""
@@ -110,9 +111,9 @@ class Report(Record):
 
     @property
     def sha256(self) -> str:
-        """Of the canonical JSON, times left out: equal for equal runs."""
+        """Of the canonical JSON without times and how the subject was named: equal for equal runs."""
         plain = self.as_dict()
-        del plain["started"], plain["seconds"]
+        del plain["started"], plain["seconds"], plain["subject"]["asked"]
         for result in plain["results"]:
             del result["seconds"]
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

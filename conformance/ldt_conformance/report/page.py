@@ -69,5 +69,5 @@ def shown(value: Any) -> str:
 
 def replay(report: Report, result: Result) -> str:
     """The one command that shows this failure again."""
-    what = report.subject.address or report.subject.file or result.component or report.subject.name
+    what = report.subject.asked or report.subject.file or report.subject.name
     return f"ldt certify {shlex.quote(what)} --level {report.level} --only {result.requirement}"
