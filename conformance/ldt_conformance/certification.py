@@ -148,7 +148,7 @@ def _example(target: Target, driver: Driver) -> Example:
         with tempfile.TemporaryDirectory(prefix="ldt-ports-") as scratch:
             context = ldt.Context(scratch=Path(scratch), cache=Path(scratch))
             try:
-                with driver.open(section.params, context, base=target.folder) as subject:
+                with driver.open(section.params or {}, context, base=target.folder) as subject:
                     ports = subject.ports()[0]
             except Raised:
                 ports = {**ports}

@@ -47,21 +47,32 @@ def _instant(value: Any) -> Any:
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
-class ComponentSection(_Section):
-    """``[component.ID]``: how one component is run to be judged; see ``Example``."""
+class VariantSection(_Section):
+    """What may differ between the examples of one component; see ``Example``."""
 
-    params: dict[str, Any] = {}
+    params: dict[str, Any] | None = None
     start: Annotated[datetime, BeforeValidator(_instant)] | None = None
     step: Duration | None = None
     windows: int | None = Field(None, ge=1)
     seed: int | None = None
     crs: str | None = None
     bbox: tuple[float, float, float, float] | None = None
-    inputs: dict[str, str] = {}
+    inputs: dict[str, str] | None = None
+    known: dict[str, tuple[dict[str, Any], ...]] | None = None
+    rows: dict[str, int] | None = None
+
+
+class ComponentSection(VariantSection):
+    """``[component.ID]``: how one component is run to be judged. ``inputs`` and ``states`` name files."""
+
     cases: str = "cases/*.json"
-    tolerances: dict[str, float] = {}
-    balances: tuple[dict[str, Any], ...] = ()
+    tolerances: dict[str, float] | None = None
+    balances: tuple[dict[str, Any], ...] | None = None
     nothing: dict[str, Any] | None = None
+    shows: dict[str, Any] | None = None
+    states: tuple[str, ...] = ()
+    grace: Duration | None = None
+    variants: dict[str, VariantSection] = {}
 
 
 class ServiceSection(_Section):
@@ -158,20 +169,40 @@ def example_of(
     """The example of one component. ``inputs`` are its input ports with the example's parameters, ``step`` its own
     default. Raises ``VendorError`` for a table that does not fit its port."""
     section = found.component.get(id, ComponentSection())
-    fields: dict[str, Any] = {"params": section.params, "base": folder}
-    if section.start is not None:
-        fields["start"] = np.datetime64(section.start.astimezone(UTC).replace(tzinfo=None), "us")
-    if section.step is not None:
-        fields["step"] = section.step
-    elif step is not None:
-        fields["step"] = ldt.parse_duration(step)
-    for name in ("windows", "seed", "crs", "bbox", "nothing"):
+    fields = _given(section, folder, inputs)
+    if step is not None:
+        fields.setdefault("step", ldt.parse_duration(step))
+    for name in ("tolerances", "balances", "shows", "grace"):
         if (value := getattr(section, name)) is not None:
             fields[name] = value
-    fields["tolerances"], fields["balances"] = section.tolerances, section.balances
-    fields["inputs"] = {n: _table(folder / file, n, inputs) for n, file in section.inputs.items()}
-    fields["cases"] = tuple(_cases(folder, section.cases, id))
-    return Example(**fields)
+    if section.nothing is not None:
+        fields["nothing"] = dict(section.nothing)
+        if "inputs" in section.nothing:
+            tables = section.nothing["inputs"].items()
+            fields["nothing"]["inputs"] = {n: _table(folder / f, n, inputs) for n, f in tables}
+    if section.states:
+        fields["states"] = tuple(_bytes(folder / name) for name in section.states)
+    if section.variants:
+        fields["variants"] = {n: _given(v, folder, inputs) for n, v in section.variants.items()}
+    return Example(base=folder, cases=tuple(_cases(folder, section.cases, id)), **fields)
+
+
+def _given(section: VariantSection, folder: Path, inputs: Mapping[str, AnyPort]) -> dict[str, Any]:
+    """The fields of ``Example`` that are written."""
+    names = ("params", "step", "windows", "seed", "crs", "bbox", "known", "rows")
+    fields: dict[str, Any] = {n: v for n in names if (v := getattr(section, n)) is not None}
+    if section.start is not None:
+        fields["start"] = np.datetime64(section.start.astimezone(UTC).replace(tzinfo=None), "us")
+    if section.inputs is not None:
+        fields["inputs"] = {n: _table(folder / f, n, inputs) for n, f in section.inputs.items()}
+    return fields
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise VendorError(f"it cannot be read: {exc.strerror}", code="unreadable", where=str(path)) from exc
 
 
 def _cases(folder: Path, pattern: str, id: str) -> list[Mapping[str, Any]]:

@@ -113,6 +113,7 @@ def test_equal_runs_have_equal_digests_whatever_they_took() -> None:
 
 
 OTHERS = pytest.mark.filterwarnings("ignore::DeprecationWarning:rdflib", "ignore::DeprecationWarning:pyshacl")
+TAR = etree.XMLSchema(etree.parse(str(Path(__file__).parent / "schemas/gitb/gitb_tr.xsd")))
 # -- what is derived -----------------------------------------------------------------------------
 
 
@@ -170,6 +171,7 @@ def test_the_shape_refuses_another_word() -> None:
 )
 def test_the_test_bed_is_told_the_verdict(report: Report, word: str) -> None:
     root = etree.fromstring(as_tar(report).encode())
+    TAR.assertValid(root)
     name = "{http://www.gitb.com/tr/v1/}"
     assert root.findtext(f"{name}result") == word
     ids = [e.text for e in root.iter(f"{name}assertionID")]
