@@ -8,8 +8,9 @@ the ports; the generator and the flags stand beside the state.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Trajectory:
     """
 
     initial: Mapping[str, Any]
-    windows: list[tuple[int, int, Mapping[str, Any]]] = field(default_factory=list)
+    windows: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     flags: tuple[ldt.Flag, ...] = ()
 
@@ -81,6 +82,13 @@ class Trajectory:
         """The windows from ``start`` on, without the initial values."""
         kept = [w for w in self.windows if w[0] >= start]
         return Trajectory({}, kept, self.digests[len(self.windows) - len(kept) :], self.flags)
+
+    def only(self, names: Collection[str] | None) -> Trajectory:
+        """These output ports, or all."""
+        if names is None:
+            return self
+        kept = [(a, b, {n: t for n, t in given.items() if n in names}) for a, b, given in self.windows]
+        return Trajectory({n: t for n, t in self.initial.items() if n in names}, kept)
 
     def over(self, name: str, port: ldt.Port) -> ldt.Table:
         """All windows of one port as one, by the cell methods of its columns; events one after another."""
@@ -265,6 +273,12 @@ class Run:
         for _ in self.steps(end, step, inputs):
             pass
         return self.done()
+
+    def take(self, count: int) -> Run:
+        """So many windows of the whole run, or as many as there are left."""
+        for _ in islice(self.steps(), count):
+            pass
+        return self
 
     def step(self, until: int, inputs: Any = None) -> None:
         """One window; ``inputs(start, until)`` gives its tables, by default those of the example."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -60,6 +60,8 @@ class Driver(ABC):
 
     door: ClassVar[Door]
     manifest: Mapping[str, Any]
+    _another: Driver | None = None
+    _stack: ExitStack | None = None
     scratch: Path | None = None
     """Where folders must lie that the component is to see; None: anywhere."""
 
@@ -71,6 +73,13 @@ class Driver(ABC):
     def fresh(self, **environment: str) -> AbstractContextManager[Driver]:
         """The same component in a new process, under these environment variables (``TZ``, ``LANG``,
         ``PYTHONHASHSEED``, ``PWD`` as its working folder); over HTTP, a new session of the same service."""
+
+    def another(self) -> Driver:
+        """The same component in another process, the same one as long as this driver is open."""
+        if self._another is None:
+            self._stack = ExitStack()
+            self._another = self._stack.enter_context(self.fresh())
+        return self._another
 
     def word_of(self, error: BaseException) -> Word:
         """What ``error`` says in the contract's words."""
@@ -118,16 +127,11 @@ class Driver(ABC):
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def memory(self, subject: Subject) -> int | None:
-        """Bytes that the process in which ``subject`` lives holds now; None where that cannot be seen."""
-        return None
-
-    def dropped(self, subject: Subject) -> Mapping[str, Sequence[str]]:
-        """Columns that came by a port, were not declared and did not get as far as here."""
-        return {}
-
     def close(self) -> None:
         """End what was started for it."""
+        if self._stack is not None:
+            self._stack.close()
+            self._another = self._stack = None
 
 
 class Subject:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ from ldt_core.interfaces import Component
 from ldt_core.manifest import describe
 
 from .. import packing
-from .base import Driver, Subject
-from .memory import resident
+from .base import Driver
 from .process import ProcessDriver, place_of
 
 
@@ -50,9 +48,7 @@ class HereDriver(Driver):
         return ProcessDriver.at(place, self._component.id, distribution=name)
 
     def close(self) -> None:
+        super().close()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-
-    def memory(self, subject: Subject) -> int | None:
-        return resident(os.getpid())

@@ -153,5 +153,6 @@ class HttpDriver(Driver):
         return super().word_of(error)
 
     def close(self) -> None:
+        super().close()
         if self.service is not None:
             self.service.close()

@@ -77,4 +77,5 @@ class ProcessDriver(Driver):
         return super().word_of(error)
 
     def close(self) -> None:
+        super().close()
         end_idle(self.place)
