@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,15 @@ class Example:
     ``balances`` what a simulator keeps (see ``balance.Balance``), ``nothing`` what must change nothing:
     ``{"params": {...}, "inputs": {...}, "outputs": [...]}``, parameters and tables that replace those of the example,
     and the output ports that must stay as they are (left out: all), ``states`` states that earlier versions gave: taken as
-    a whole, or refused. ``tolerances`` are absolute ones by output column.
+    a whole, or refused. ``tolerances`` are absolute ones by output column (metres for a geometry).
     ``shows`` says what a viewer can show (see ``views.Shows``).
+
+    A source says what its fixture holds. ``known`` has by port some rows, or the columns of them that are known: text
+    and numbers as they are (numbers in the column's unit), None for what is missing, an instant as RFC 3339 text with
+    its offset, a place as [longitude, latitude] whatever the column's CRS. Rows beside a change of clocks count for
+    LDT-SRC-TIME-02. ``rows`` is how many rows a port has in the example's time and place. ``variants`` are other
+    examples: fields of this one to replace, by name. ``empty``: no data at all; ``huge``: a million rows; ``clock``:
+    known rows over a change of clocks, where the fixture itself has none.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -43,6 +50,14 @@ class Example:
     nothing: Mapping[str, Any] | None = None
     states: tuple[bytes, ...] = ()
     shows: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def variant(self, name: str) -> Example | None:
+        """This example with some fields replaced; None where no variant of this name is given."""
+        changes = self.variants.get(name)
+        return None if changes is None else replace(self, **changes)
 
     @property
     def query(self) -> ldt.Query:

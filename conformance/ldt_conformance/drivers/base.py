@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -126,6 +126,14 @@ class Driver(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def memory(self, subject: Subject) -> int | None:
+        """Bytes that the process in which ``subject`` lives holds now; None where that cannot be seen."""
+        return None
+
+    def dropped(self, subject: Subject) -> Mapping[str, Sequence[str]]:
+        """Columns that came by a port, were not declared and did not get as far as here."""
+        return {}
 
     def close(self) -> None:
         """End what was started for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from ldt_core.interfaces import Component
 from ldt_core.manifest import describe
 
 from .. import packing
-from .base import Driver
+from .base import Driver, Subject
+from .memory import resident
 from .process import ProcessDriver, place_of
 
 
@@ -52,3 +54,6 @@ class HereDriver(Driver):
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    def memory(self, subject: Subject) -> int | None:
+        return resident(os.getpid())
