@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 from ..errors import Cancelled
@@ -74,39 +75,61 @@ def _link(href: str, rel: str, title: str) -> dict[str, str]:
 
 
 class Jobs:
-    """At most ``workers`` run at once and ``kept`` ended ones are remembered, the oldest forgotten first."""
+    """At most ``workers`` run at once and ``kept`` ended ones are remembered, the oldest forgotten first.
+
+    Each has a thread of its own. A job that is dismissed and does not heed it keeps its thread and gives its place to
+    the next. All but the work itself happens in the event loop's thread.
+    """
 
     def __init__(self, workers: int = 8, waiting: int = 256, kept: int = 256) -> None:
         self.known: dict[str, Job] = {}
-        self.waiting, self.kept = waiting, kept
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ldt-job")
+        self.workers, self.waiting, self.kept = workers, waiting, kept
+        self._queue: deque[tuple[Job, Callable[[Job], Any]]] = deque()
+        self._running = 0
+        self._lost = 0
+        """Threads of jobs that were dismissed and have not ended."""
 
     def start(self, process: str, mode: str, work: Callable[[Job], Any]) -> Job:
         """Begin to run ``work(job)``. Raises ``Problem`` where too many wait."""
-        if sum(j.status not in ENDED for j in self.known.values()) >= self.waiting:
+        if sum(j.status not in ENDED for j in self.known.values()) + self._lost >= self.waiting:
             raise Problem(429, "too many jobs", f"{self.waiting} jobs are waiting", Retry_After="5")
         self._forget()
         job = Job(process, mode)
         self.known[job.id] = job
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(self._threads, self._run, loop, job, work)
+        self._queue.append((job, work))
+        self._begin()
         return job
 
-    def _run(self, loop: asyncio.AbstractEventLoop, job: Job, work: Callable[[Job], Any]) -> None:
-        if job.status != "dismissed":
+    def _begin(self) -> None:
+        while self._queue and self._running < self.workers:
+            job, work = self._queue.popleft()
+            if job.status == "dismissed":
+                continue
+            self._running += 1
             job.status, job.started = "running", _now()
-            try:
-                result, error = contained(lambda: work(job)), None
-            except Exception as exc:
-                result, error = None, exc
-            if job.status != "dismissed":
-                job.result, job.error = result, error
-                job.status = "failed" if error is not None else "successful"
-                job.progress = 100 if error is None else job.progress
-                job.finished = job.updated = _now()
-                job.ended = time.monotonic()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(job.done.set)
+            loop = asyncio.get_running_loop()
+            Thread(target=self._run, args=(loop, job, work), name=f"ldt-job-{job.id}", daemon=True).start()
+
+    def _run(self, loop: asyncio.AbstractEventLoop, job: Job, work: Callable[[Job], Any]) -> None:
+        try:
+            result, error = contained(lambda: work(job)), None
+        except Exception as exc:
+            result, error = None, exc
+        with suppress(RuntimeError):  # the server has ended meanwhile
+            loop.call_soon_threadsafe(self._end, job, result, error)
+
+    def _end(self, job: Job, result: Any, error: BaseException | None) -> None:
+        if job.status == "dismissed":
+            self._lost -= 1
+            return
+        job.result, job.error = result, error
+        job.status = "failed" if error is not None else "successful"
+        job.progress = 100 if error is None else job.progress
+        job.finished = job.updated = _now()
+        job.ended = time.monotonic()
+        job.done.set()
+        self._running -= 1
+        self._begin()
 
     def get(self, id: str) -> Job:
         found = self.known.get(id)
@@ -120,12 +143,16 @@ class Jobs:
         if job.status in ENDED:
             del self.known[id]
         else:
+            if job.status == "running":
+                self._running -= 1
+                self._lost += 1
             job.finished = _now()
             job.ended = time.monotonic()
             job.error = Cancelled("the job was dismissed", code="cancelled")
         job.cancelled.set()
         job.status, job.updated = "dismissed", _now()
         job.done.set()
+        self._begin()
         return job
 
     def _forget(self) -> None:
@@ -134,6 +161,6 @@ class Jobs:
             del self.known[job.id]
 
     def close(self) -> None:
+        self._queue.clear()
         for job in self.known.values():
             job.cancelled.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)

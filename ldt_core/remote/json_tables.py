@@ -159,7 +159,8 @@ def _instants(items: list[str], where: str) -> Any:
     if odd is not None:
         raise refuse(f"'{odd:.60}' is no time of RFC 3339 with its zone", where, "write 2026-03-02T05:00:00Z")
     try:
-        if all(t[-1] in "Zz" for t in items):
+        items = [t.upper() for t in items]  # RFC 3339 takes t and z as well, numpy does not
+        if all(t[-1] == "Z" for t in items):
             return np.array([t[:-1] for t in items], TIME_DTYPE)
         return np.array([_to_utc(t) for t in items], TIME_DTYPE)
     except ValueError as exc:
@@ -167,7 +168,7 @@ def _instants(items: list[str], where: str) -> Any:
 
 
 def _to_utc(text: str) -> np.datetime64:
-    if text[-1] in "Zz":
+    if text[-1] == "Z":
         return np.datetime64(text[:-1], "us")
     hours, minutes = int(text[-5:-3]), int(text[-2:])
     ahead = np.timedelta64(hours * 60 + minutes, "m")

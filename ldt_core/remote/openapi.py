@@ -60,6 +60,7 @@ def document(served: list[Served], collections: list[str], base: str, secured: b
             **({"required": ["inputs"]} if required else {}),
         }
         execute = _post(f"execute-{id}", f"run {about['title']}", JSON, schema)
+        execute["responses"]["200"]["content"][JSON] = {}  # one output alone is its bare value
         execute["responses"]["201"] = {"description": "a job was made", "content": {JSON: _OBJECT}}
         paths[f"/processes/{id}/execution"] = {"post": execute}
     if any(s.kind == "simulator" for s in served):

@@ -12,7 +12,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ OF_FEATURES = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What a server allows. Sizes in bytes, times in seconds.
+    """What a server allows. Sizes in bytes, times in seconds: ``farewell`` is for what sessions do when it ends.
 
     ``fetches`` says whether inputs by reference are fetched, and then never from private networks
     unless ``private``.
@@ -67,6 +67,7 @@ class Rules:
     sessions: int = 64
     idle: float = 3600.0
     workers: int = 8
+    farewell: float = 5.0
     fetches: bool = True
     private: bool = False
 
@@ -85,8 +86,9 @@ def make_app(served: list[Served], rules: Rules | None = None) -> FastAPI:
             yield
         finally:
             keeper.cancel()
-            for room in rooms:
-                room.close()
+            ending = [asyncio.wrap_future(f) for room in rooms for f in room.close()]
+            if ending:
+                await asyncio.wait(ending, timeout=rules.farewell)
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=life)
     for room in rooms[1:]:
@@ -156,10 +158,11 @@ class _Room:
             CONFORMANCE | OF_PROCESSES | (OF_FEATURES if any(s.kind == "source" for s in served) else set())
         )
 
-    def close(self) -> None:
-        self.sessions.close_all()
+    def close(self) -> list[Future[None]]:
+        """The sessions that have begun to end."""
         self.jobs.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        return self.sessions.close_all()
 
     def add_routes(self, app: FastAPI) -> None:
         routes: list[tuple[str, str, Handler]] = [

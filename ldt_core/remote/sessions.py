@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -139,7 +139,7 @@ class Session:
             raise Problem(400, "this is no state", f"{type(exc).__name__}: {exc}") from exc
         self._component.set_state(state[at + size :])
 
-    def close(self) -> None:
+    def close(self) -> Future[None]:
         """Finalize in the session's thread, behind whatever still runs there."""
         self.cancelled.set()
 
@@ -150,8 +150,9 @@ class Session:
             finally:
                 shutil.rmtree(self._scratch, ignore_errors=True)
 
-        self._thread.submit(end)
+        ended = self._thread.submit(end)
         self._thread.shutdown(wait=False)
+        return ended
 
 
 class Sessions:
@@ -239,13 +240,13 @@ class Sessions:
             session.seq, session.request, session.answer = seq, digest, answer
             return answer
 
-    def close(self, id: str) -> None:
+    def close(self, id: str) -> list[Future[None]]:
         session = self.open.pop(id, None)
-        if session is not None:
-            session.close()
+        ending = [] if session is None else [session.close()]
         for key, (_, future) in list(self._keys.items()):
             if future.done() and (future.exception() is not None or future.result()[0].id == id):
                 del self._keys[key]
+        return ending
 
     def close_idle(self) -> None:
         now = time.monotonic()
@@ -253,6 +254,6 @@ class Sessions:
             if not session.busy and now - session.used > self.idle:
                 self.close(id)
 
-    def close_all(self) -> None:
-        for id in list(self.open):
-            self.close(id)
+    def close_all(self) -> list[Future[None]]:
+        """What has begun to end."""
+        return [ending for id in list(self.open) for ending in self.close(id)]
