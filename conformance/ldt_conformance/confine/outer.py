@@ -1,0 +1,175 @@
+"""Outside the walls: ``python outer.py SETTINGS -- COMMAND...`` runs a command in bubblewrap and writes down what it did.
+
+It is the parent of bubblewrap, and goes with its own parent. It holds the network that the command sees and the control
+groups that bound it; what happens inside it learns from ``inner`` by a pipe, and from nothing else.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from network import NoNetwork, Trap  # type: ignore[import-not-found]  # noqa: E402 - a neighbour of this script
+
+NOBODY = 65534
+
+
+def main(arguments: Sequence[str]) -> int:
+    settings, words = json.loads(arguments[0]), list(arguments[2:])
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _stop)
+    report: dict[str, Any] = {"network": "watched"}
+    trap = None
+    try:
+        trap = Trap()
+    except NoNetwork as exc:
+        report["network"] = f"none: {exc}"
+    groups = Groups(settings["limits"])
+    report["groups"] = sorted(groups.found)
+    drop = os.geteuid() == 0 and "pids" not in groups.found  # the kernel does not count root's processes
+    ours, theirs = os.pipe()
+    limits = json.dumps({**settings["limits"], "watch": settings["watch"], "scratch": settings["scratch"]})
+    inside = [settings["python"], "-I", "-S", settings["inner"], str(theirs), limits, "--", *words]
+    walls = [*settings["bwrap"], *([] if trap else ["--unshare-net"]), "--remount-ro", "/", "--", *inside]
+
+    def enter() -> None:
+        groups.join()
+        if drop:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+
+    process = subprocess.Popen(walls, pass_fds=(theirs,), preexec_fn=enter)  # noqa: PLW1509
+    os.close(theirs)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):  # the judge must see the command's ends close, not ours
+        os.dup2(nothing, stream)
+    said = b""
+    try:
+        said = _listen(ours, trap)
+        code = process.wait()
+    except _Stopped:
+        process.kill()
+        process.wait()
+        code, report["ended_by"] = 128 + signal.SIGTERM, "the judge"
+    if trap is not None:
+        trap.look()
+        report |= {"names": trap.names, "addresses": sorted(trap.addresses)}
+    try:
+        report |= json.loads(said)
+    except ValueError:
+        report.setdefault("ended_by", "its walls fell: nothing was heard from inside")
+    report |= {"code": code, **groups.seen()}
+    groups.remove()
+    path = Path(settings["reports"]) / f"{os.getpid()}.json"
+    fresh = path.with_suffix(".part")
+    fresh.write_text(json.dumps(report), encoding="utf-8")
+    fresh.rename(path)
+    return code if code >= 0 else 128 - code
+
+
+class _Stopped(BaseException):
+    pass
+
+
+def _stop(number: int, frame: Any) -> None:
+    for later in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(later, signal.SIG_IGN)
+    raise _Stopped
+
+
+def _listen(pipe: int, trap: Trap | None) -> bytes:
+    """What is said by the pipe, until it closes: then nobody is left inside."""
+    said = b""
+    ends = [pipe, *((trap.wire, trap.server) if trap else ())]
+    while True:
+        ready, _, _ = select.select(ends, [], [])
+        if trap is not None:
+            trap.look()
+        if pipe in ready:
+            part = os.read(pipe, 1 << 16)
+            if not part:
+                return said
+            said += part
+
+
+class Groups:
+    """Control groups of this command, version 1 or 2, where they may be written."""
+
+    def __init__(self, limits: dict[str, Any]) -> None:
+        self.found: dict[str, Path] = {}
+        wanted = {
+            "pids": [(("pids.max",), limits["processes"])],
+            "memory": [(("memory.max", "memory.limit_in_bytes"), limits["memory"])],
+        }
+        for name, rules in wanted.items():
+            for base in _bases(name):
+                folder = base / f"ldt-{os.getpid()}"
+                try:
+                    folder.mkdir(exist_ok=True)
+                    for files, value in rules:
+                        file = next(folder / f for f in files if (folder / f).exists())
+                        file.write_text(str(value))
+                    self.found[name] = folder
+                    break
+                except (OSError, StopIteration):
+                    with suppress(OSError):
+                        folder.rmdir()
+
+    def join(self) -> None:
+        for folder in set(self.found.values()):
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def seen(self) -> dict[str, Any]:
+        """How often a limit was met."""
+        found: dict[str, Any] = {}
+        for name, file, key in (
+            ("pids", "pids.events", "max"),
+            ("memory", "memory.events", "oom_kill"),
+            ("memory", "memory.oom_control", "oom_kill"),
+        ):
+            with suppress(OSError, KeyError):
+                lines = (self.found[name] / file).read_text().split("\n")
+                counts = {w[0]: int(w[1]) for w in map(str.split, lines) if len(w) == 2}
+                found[f"{name}_refused"] = counts.get(key, 0)
+        return found
+
+    def remove(self) -> None:
+        for folder in set(self.found.values()):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _bases(controller: str) -> list[Path]:
+    """Folders in which a group with this controller may be made: our own group, and those above it."""
+    root = Path("/sys/fs/cgroup")
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    by_name = {n: p for _, names, p in (line.split(":", 2) for line in lines) for n in names.split(",")}
+    if controller in by_name:  # version 1
+        own, hierarchy = by_name[controller], root / controller
+        return [hierarchy / own.lstrip("/"), hierarchy]
+    own = hierarchy = root / by_name.get("", "/").lstrip("/")
+    found = [p for p in (own, *own.parents) if p == root or root in p.parents]
+    return [p for p in found if controller in _words(p / "cgroup.subtree_control")]
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,319 @@
+"""Walls around what is judged: bubblewrap, its limits, and what was seen of what is inside.
+
+Inside there are no capabilities and no way to new ones, no files but the interpreter, its packages and what is handed in
+(read-only), a network that leads nowhere, and one folder to write in. The judge is outside: it speaks with what is inside
+by a socket or a pipe, and reads its answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from ldt_core.environments import Environment
+
+_CONFINE = Path(__file__).parent / "confine"
+_HOME, _DESK = "/home/judged", "/work"
+_SYSTEM = ("/usr/bin", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/share/zoneinfo")
+_LINKED = ("/bin", "/lib", "/lib32", "/lib64")
+_ETC = {
+    "resolv.conf": "nameserver 198.18.0.53\noptions timeout:1 attempts:1\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+    "passwd": f"judged:x:65534:65534::{_HOME}:/bin/sh\n",
+    "group": "judged:x:65534:\n",
+}
+_MOST_OUTPUT = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one command with all that it starts: ``memory`` and ``disk`` in bytes, ``cpu`` seconds of one process,
+    ``seconds`` by the clock (None: whoever started it looks after that)."""
+
+    memory: int = 4 * 2**30
+    disk: int = 2 * 2**30
+    cpu: int = 600
+    processes: int = 256
+    files: int = 1024
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What commands did inside. ``limit`` names the limit that ended one: memory, disk, cpu, time.
+
+    ``names`` are those asked of a name server, with the address that stood for each; ``addresses`` (address, port,
+    protocol) those a packet went to; ``written`` files outside the scratch folder; ``left`` commands that ran on when
+    theirs had ended; ``started`` all commands seen; ``events`` what Python's audit hook wrote down.
+    """
+
+    network: str = "watched"
+    names: Mapping[str, str] = field(default_factory=dict)
+    addresses: tuple[tuple[str, int, str], ...] = ()
+    written: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    started: tuple[str, ...] = ()
+    memory: int = 0
+    scratch: int = 0
+    cpu: float = 0.0
+    processes: int = 0
+    refused: int = 0
+    limit: str | None = None
+    ended_by: str | None = None
+    events: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def hosts(self) -> dict[str, str]:
+        """Every host asked for: names, and addresses that no name was asked for, with how."""
+        stand = set(self.names.values())
+        found = {f"{a}": f"{a} port {p} ({how})" for a, p, how in self.addresses if a not in stand}
+        return {**dict.fromkeys(self.names, "a name"), **found}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its code (128 and a signal's number), the first of what it printed, and what it did."""
+
+    code: int
+    output: str
+    printed: int
+    seen: Seen
+
+
+@cache
+def unavailable() -> str:
+    """Why there can be no walls here; empty where there can."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return "bubblewrap is not installed (Debian: apt-get install bubblewrap)"
+    words = [program, *_profile(), "--ro-bind", "/usr", "/usr"]
+    for link in _LINKED:
+        words += ["--symlink", f"usr{link}", link] if Path(link).is_symlink() else []
+    answer = subprocess.run([*words, "--", "/usr/bin/env"], capture_output=True, text=True)
+    return f"bubblewrap does not work here: {answer.stderr.strip()}" if answer.returncode else ""
+
+
+def _profile() -> list[str]:
+    """What is the same for every sandbox. The network is another's: see ``confine.network``."""
+    spaces = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
+    rights = ["--disable-userns", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
+    return [*spaces, *rights, "--hostname", "judged", "--new-session", "--die-with-parent", "--clearenv"]
+
+
+class Sandbox:
+    """A place inside walls for the processes of one environment. ``scratch`` is the one folder to write in, the same
+    path inside and outside; it goes with the sandbox.
+
+    ``read`` are more files and folders that are shown, read-only. ``beside`` are folders that are shown as a copy which
+    can be written to, so that whoever does is found. Raises ``RuntimeError`` where there can be no walls.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        read: Iterable[Path] = (),
+        beside: Iterable[Path] = (),
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        judged: Path | None = None,
+    ) -> None:
+        if problem := unavailable():
+            raise RuntimeError(problem)
+        self.environment, self.limits = environment, limits
+        self._folder = tempfile.TemporaryDirectory(prefix="ldt-walls-")
+        base = Path(self._folder.name)
+        self.scratch, self._reports = base / "scratch", base / "reports"
+        for folder in (self.scratch / "tmp", self._reports, base / "etc"):
+            folder.mkdir(parents=True)
+        for name, text in _ETC.items():
+            (base / "etc" / name).write_text(text, encoding="utf-8")
+        self._copies = {}
+        for number, folder in enumerate(beside):
+            self._copies[folder] = base / f"copy{number}"
+            shutil.copytree(folder, self._copies[folder], symlinks=True)
+        if os.geteuid() == 0:  # whom root drops to must get in
+            for folder in (base, self.scratch, self.scratch / "tmp", *self._copies.values()):
+                folder.chmod(0o777)
+        self._read, self._judged = [Path(p) for p in read], judged
+        self._told: list[Seen] = []
+
+    # -- starting --
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """The command that runs ``words`` inside."""
+        return [*self.before(), *words]
+
+    def before(self) -> list[str]:
+        """The words to put before a command, to run it inside."""
+        settings = {
+            "bwrap": self._walls(),
+            "limits": asdict(self.limits),
+            "watch": [_HOME, _DESK, "/tmp", "/dev/shm", *map(str, self._copies)],  # noqa: S108
+            "scratch": str(self.scratch),
+            "reports": str(self._reports),
+            "python": str(_interpreter(self.environment)),
+            "inner": str(_CONFINE / "inner.py"),
+        }
+        return [sys.executable, "-I", str(_CONFINE / "outer.py"), json.dumps(settings), "--"]
+
+    def _walls(self) -> list[str]:
+        base, home = Path(self._folder.name), _interpreter(self.environment).parent.parent
+        words = [str(shutil.which("bwrap")), *_profile(), "--as-pid-1"]
+        for name, value in self.variables().items():
+            words += ["--setenv", name, value]
+        for folder in _SYSTEM:
+            words += ["--ro-bind-try", folder, folder]
+        for link in _LINKED:
+            there = Path(link)
+            words += ["--symlink", f"usr{link}", link] if there.is_symlink() else ["--ro-bind-try", link, link]
+        for name in _ETC:
+            words += ["--ro-bind", str(base / "etc" / name), f"/etc/{name}"]
+        words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+        words += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
+        words += ["--proc", "/proc", "--dev", "/dev"]
+        for folder in ("/tmp", "/dev/shm", _HOME, _DESK):  # noqa: S108
+            words += ["--size", str(self.limits.disk), "--perms", "1777", "--tmpfs", folder]
+        shown = [home, Path(self.environment.folder), *map(Path, self.environment.path), _CONFINE, *self._read]
+        for path in _apart(shown):
+            words += ["--ro-bind", str(path), str(path)]
+        for original, copy in self._copies.items():
+            words += ["--bind", str(copy), str(original)]
+        return [*words, "--bind", str(self.scratch), str(self.scratch), "--chdir", _DESK]
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables inside."""
+        found = {
+            "PATH": f"{self.environment.folder}/bin:/usr/bin:/bin",
+            "HOME": _HOME,
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "TMPDIR": str(self.scratch / "tmp"),
+            "LDT_CACHE": str(self.scratch / "tmp" / "cache"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(_CONFINE / "hook"),
+            "LDT_OBSERVED": str(self.scratch / "tmp" / "observed.jsonl"),
+            "LDT_ALLOWED": f"{self.scratch}/",
+        }
+        return found | ({"LDT_JUDGED": str(self._judged)} if self._judged else {})
+
+    def run(self, words: Sequence[str], *, given: bytes = b"") -> Ended:
+        """Run a command inside to its end. Of what it prints the first is kept, the rest counted."""
+        process = subprocess.Popen(
+            self.command(words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        kept, printed = b"", 0
+        try:
+            with process.stdin as stream, suppress(BrokenPipeError):
+                stream.write(given)
+            while part := os.read(process.stdout.fileno(), 1 << 16):
+                printed += len(part)
+                kept += part[: _MOST_OUTPUT - len(kept)]
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+            process.stdout.close()
+        return Ended(code, kept.decode("utf-8", "replace"), printed, self.seen())
+
+    # -- seeing --
+
+    def seen(self) -> Seen:
+        """What was seen since this was last asked, of all commands that have ended."""
+        found: list[Seen] = []
+        for path in sorted(self._reports.glob("*.json")):
+            found.append(_read_report(json.loads(path.read_text(encoding="utf-8"))))
+            path.unlink()
+        log = self.scratch / "tmp" / "observed.jsonl"
+        events = tuple(_events(log))
+        log.unlink(missing_ok=True)
+        return replace(_together(found), events=events)
+
+    def close(self) -> None:
+        """Remove its folders. What runs inside has been ended by whoever started it."""
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _interpreter(environment: Environment) -> Path:
+    """The program behind an environment's ``python``, which is a link to it."""
+    return Path(environment.python).resolve()
+
+
+def _apart(paths: Iterable[Path]) -> list[Path]:
+    """Those that lie in no other one, and not in what is shown anyway."""
+    found: list[Path] = []
+    for path in sorted({p.absolute() for p in paths if p.exists()}, key=lambda p: len(p.parts)):
+        if not any(path.is_relative_to(p) for p in (*found, *map(Path, _SYSTEM), Path("/usr/local/nowhere"))):
+            found.append(path)
+    return found
+
+
+def _read_report(said: Mapping[str, Any]) -> Seen:
+    return Seen(
+        network=said["network"],
+        names=dict(said.get("names", {})),
+        addresses=tuple((a, p, how) for a, p, how in said.get("addresses", ())),
+        written=tuple(said.get("written", ())),
+        left=tuple(p["command"] for p in said.get("left", ())),
+        started=tuple(said.get("started", ())),
+        memory=said.get("memory", 0),
+        scratch=said.get("scratch", 0),
+        cpu=said.get("cpu", 0.0),
+        processes=said.get("processes", 0),
+        refused=said.get("pids_refused", 0),
+        limit="memory" if said.get("memory_refused") else said.get("limit"),
+        ended_by=said.get("ended_by"),
+    )
+
+
+def _together(found: Sequence[Seen]) -> Seen:
+    """What several commands did, as if it were one."""
+    whole = Seen()
+    for one in found:
+        whole = Seen(
+            network=one.network if whole.network == "watched" else whole.network,
+            names={**whole.names, **one.names},
+            addresses=tuple(dict.fromkeys((*whole.addresses, *one.addresses))),
+            written=tuple(dict.fromkeys((*whole.written, *one.written))),
+            left=(*whole.left, *one.left),
+            started=tuple(dict.fromkeys((*whole.started, *one.started))),
+            memory=max(whole.memory, one.memory),
+            scratch=max(whole.scratch, one.scratch),
+            cpu=max(whole.cpu, one.cpu),
+            processes=max(whole.processes, one.processes),
+            refused=whole.refused + one.refused,
+            limit=whole.limit or one.limit,
+            ended_by=whole.ended_by or one.ended_by,
+        )
+    return whole
+
+
+def _events(log: Path) -> Iterable[Mapping[str, Any]]:
+    """What the audit hook wrote; what is judged could write there too, so that nothing is decided by it alone."""
+    with suppress(OSError), log.open("rb") as stream:
+        for line in stream.read(4 * 2**20).splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                found = json.loads(line)
+                what = [str(w) for w in found["what"]]
+                yield {"event": str(found["event"]), "what": what, "where": str(found["where"])}
