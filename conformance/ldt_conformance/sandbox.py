@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -127,7 +125,7 @@ class Sandbox:
         *,
         read: Iterable[Path] = (),
         beside: Iterable[Path] = (),
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),
         judged: Path | None = None,
     ) -> None:
         if problem := unavailable():
@@ -178,7 +176,9 @@ class Sandbox:
             words += ["--ro-bind-try", folder, folder]
         for link in _LINKED:
             there = Path(link)
-            words += ["--symlink", f"usr{link}", link] if there.is_symlink() else ["--ro-bind-try", link, link]
+            words += (
+                ["--symlink", f"usr{link}", link] if there.is_symlink() else ["--ro-bind-try", link, link]
+            )
         for name in _ETC:
             words += ["--ro-bind", str(base / "etc" / name), f"/etc/{name}"]
         words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
@@ -186,7 +186,13 @@ class Sandbox:
         words += ["--proc", "/proc", "--dev", "/dev"]
         for folder in ("/tmp", "/dev/shm", _HOME, _DESK):  # noqa: S108
             words += ["--size", str(self.limits.disk), "--perms", "1777", "--tmpfs", folder]
-        shown = [home, Path(self.environment.folder), *map(Path, self.environment.path), _CONFINE, *self._read]
+        shown = [
+            home,
+            Path(self.environment.folder),
+            *map(Path, self.environment.path),
+            _CONFINE,
+            *self._read,
+        ]
         for path in _apart(shown):
             words += ["--ro-bind", str(path), str(path)]
         for original, copy in self._copies.items():

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH123, PTH208 - it looks often, and pathlib is slow to import
 """Inside the walls, as process 1: runs a command under limits, watches it, and says by a pipe what came of it.
 
 The kernel lets nobody inside end process 1; when it ends, everything inside has ended. The command's process never holds

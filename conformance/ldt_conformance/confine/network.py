@@ -108,7 +108,11 @@ def _leave() -> None:
     if libc.unshare(_NEW_NET | _NEW_USER) != 0:
         code = ctypes.get_errno()
         raise NoNetwork(f"no network namespace: {errno.errorcode.get(code, code)}")
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
         with open(f"/proc/self/{name}", "w") as stream:  # noqa: PTH123
             stream.write(text)
 

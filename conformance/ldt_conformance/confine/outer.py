@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from network import NoNetwork, Trap  # type: ignore[import-not-found]  # noqa: E402 - a neighbour of this script
+from network import NoNetwork, Trap  # type: ignore[import-not-found]
 
 NOBODY = 65534
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
 
-    process = subprocess.Popen(walls, pass_fds=(theirs,), preexec_fn=enter)  # noqa: PLW1509
+    process = subprocess.Popen(walls, pass_fds=(theirs,), preexec_fn=enter)
     os.close(theirs)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):  # the judge must see the command's ends close, not ours
@@ -109,18 +109,15 @@ class Groups:
 
     def __init__(self, limits: dict[str, Any]) -> None:
         self.found: dict[str, Path] = {}
-        wanted = {
-            "pids": [(("pids.max",), limits["processes"])],
-            "memory": [(("memory.max", "memory.limit_in_bytes"), limits["memory"])],
-        }
-        for name, rules in wanted.items():
+        for name, files, value in (
+            ("pids", ("pids.max",), limits["processes"]),
+            ("memory", ("memory.max", "memory.limit_in_bytes"), limits["memory"]),
+        ):
             for base in _bases(name):
                 folder = base / f"ldt-{os.getpid()}"
                 try:
                     folder.mkdir(exist_ok=True)
-                    for files, value in rules:
-                        file = next(folder / f for f in files if (folder / f).exists())
-                        file.write_text(str(value))
+                    next(folder / f for f in files if (folder / f).exists()).write_text(str(value))
                     self.found[name] = folder
                     break
                 except (OSError, StopIteration):
@@ -157,9 +154,9 @@ def _bases(controller: str) -> list[Path]:
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     by_name = {n: p for _, names, p in (line.split(":", 2) for line in lines) for n in names.split(",")}
     if controller in by_name:  # version 1
-        own, hierarchy = by_name[controller], root / controller
-        return [hierarchy / own.lstrip("/"), hierarchy]
-    own = hierarchy = root / by_name.get("", "/").lstrip("/")
+        hierarchy = root / controller
+        return [hierarchy / by_name[controller].lstrip("/"), hierarchy]
+    own = root / by_name.get("", "/").lstrip("/")
     found = [p for p in (own, *own.parents) if p == root or root in p.parents]
     return [p for p in found if controller in _words(p / "cgroup.subtree_control")]
 

@@ -94,7 +94,8 @@ def _where(frame: Any) -> str:
         place = f"{name}:{frame.f_lineno}"
         if name.startswith(_JUDGED):
             return place
-        if not near and not name.startswith(("<frozen", _LIBRARY + "/")) or "site-packages" in name and not near:
+        library = name.startswith(("<frozen", _LIBRARY + "/")) and "site-packages" not in name
+        if not near and not library:
             near = place
         frame = frame.f_back
     return near
