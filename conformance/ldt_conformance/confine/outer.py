@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -143,9 +144,17 @@ class Groups:
         return found
 
     def remove(self) -> None:
+        """Ours, when the last process has left it; and those of whoever was killed before it came to this."""
         for folder in set(self.found.values()):
-            with suppress(OSError):
-                folder.rmdir()
+            for _ in range(200):
+                with suppress(OSError):
+                    folder.rmdir()
+                    break
+                time.sleep(0.01)
+            for other in folder.parent.glob("ldt-*"):
+                if not Path("/proc", other.name.removeprefix("ldt-")).exists():
+                    with suppress(OSError):
+                        other.rmdir()
 
 
 def _bases(controller: str) -> list[Path]:
