@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import sys
 import time
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str]) -> int:
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
-    report = _watch(child, limits)
+    alone = select.poll()
+    alone.register(pipe, 0)  # tells when its reader has gone, and with it everybody who could ask
+    report = _watch(child, limits, alone)
     report["left"] = _processes()
     _kill_all()
     changed = []
@@ -71,7 +74,7 @@ def _become(words: list[str], limits: dict[str, Any]) -> None:
         os._exit(127)
 
 
-def _watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
+def _watch(child: int, limits: dict[str, Any], alone: select.poll) -> dict[str, Any]:
     """Until the command has ended or passed a limit."""
     begun, tick = time.monotonic(), 0
     seen: dict[str, Any] = {"memory": 0, "processes": 0, "scratch": 0, "limit": None, "started": []}
@@ -88,6 +91,8 @@ def _watch(child: int, limits: dict[str, Any]) -> dict[str, Any]:
             seen["memory"] = max(seen["memory"], usage.ru_maxrss * 1024)
             if pid == child:
                 status = how
+        if alone.poll(0):
+            raise SystemExit(1)
         running = _processes()
         seen["processes"] = max(seen["processes"], len(running))
         for process in running:

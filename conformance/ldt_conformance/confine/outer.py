@@ -23,13 +23,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from network import NoNetwork, Trap  # type: ignore[import-not-found]
 
 NOBODY = 65534
+_REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def main(arguments: Sequence[str]) -> int:
     settings, words = json.loads(arguments[0]), list(arguments[2:])
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)  # until there is something to end
+    for number in _REQUESTS:
         signal.signal(number, _stop)
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if os.getppid() == 1:
+        return 1
     report: dict[str, Any] = {"network": "watched"}
     trap = None
     try:
@@ -45,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     walls = [*settings["bwrap"], *([] if trap else ["--unshare-net"]), "--remount-ro", "/", "--", *inside]
 
     def enter() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
         groups.join()
         if drop:
             os.setgroups([])
@@ -58,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(nothing, stream)
     said = b""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
         said = _listen(ours, trap)
         code = process.wait()
     except _Stopped:
@@ -85,7 +91,7 @@ class _Stopped(BaseException):
 
 
 def _stop(number: int, frame: Any) -> None:
-    for later in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for later in _REQUESTS:
         signal.signal(later, signal.SIG_IGN)
     raise _Stopped
 
