@@ -31,7 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _REQUESTS)  # until there is something to end
     for number in _REQUESTS:
         signal.signal(number, _stop)
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    libc = ctypes.CDLL(None)
+    libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    libc.prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what bubblewrap leaves behind becomes ours
     if os.getppid() == 1:
         return 1
     report: dict[str, Any] = {"network": "watched"}
@@ -69,6 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     except _Stopped:
         process.kill()
         process.wait()
+        _kill_rest()
         code, report["ended_by"] = 128 + signal.SIGTERM, "the judge"
     if trap is not None:
         trap.look()
@@ -94,6 +97,15 @@ def _stop(number: int, frame: Any) -> None:
     for later in _REQUESTS:
         signal.signal(later, signal.SIG_IGN)
     raise _Stopped
+
+
+def _kill_rest() -> None:
+    """Bubblewrap that is killed while it begins leaves a child that waits for it for ever."""
+    listing = Path(f"/proc/self/task/{os.getpid()}/children")
+    while children := listing.read_text().split():
+        for child in map(int, children):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def _listen(pipe: int, trap: Trap | None) -> bytes:
