@@ -350,7 +350,7 @@ def test_nothing_runs_on_when_the_judge_is_killed(begun: int) -> None:
         ]
     )
     last = time.monotonic() + 30
-    while len(running(mark)) < begun and time.monotonic() < last:  # judge, outer, bubblewrap, inner, the command
+    while len(running(mark)) < begun and time.monotonic() < last:
         time.sleep(0.02)
     judge.kill()
     judge.wait()
