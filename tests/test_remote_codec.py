@@ -122,10 +122,18 @@ def test_a_wrong_value_is_told_with_its_column(column: ldt.Column, items: Any, w
     assert "in.c" in told.value.where
 
 
-@pytest.mark.parametrize("text", ["[NaN]", "[Infinity]", "{", "\x00", "[" * 100_000, b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["[NaN]", "[Infinity]", "{", "\x00", "[" * 100_000, b"\xff\xfe\x00", '["\\ud800"]', b'{"\\udC00": 1}'],
+)
 def test_what_is_no_json_is_refused(text: Any) -> None:
     with pytest.raises(InputError, match="no JSON"):
         loads(text)
+
+
+def test_an_escaped_character_is_read_whole() -> None:
+    """Escapes of halves stand for one character together, and for none, which could not be written again, alone."""
+    assert loads(b'["\\ud83d\\udeb2", "\\ud7a3"]') == ["\U0001f6b2", "\ud7a3"]
 
 
 def test_nan_is_not_written() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from openapi_schema_validator import OAS30Validator
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -152,6 +153,36 @@ def test_what_does_not_fit_the_document_is_refused() -> None:
     with served(*ALL, rules=QUIET) as address:
         asked = hold(address, GenerationMode.NEGATIVE, 3)
     assert {"POST /processes/sieve/execution", "GET /collections/hours/items"} <= asked
+
+
+def test_what_a_twin_sends_fits_the_document() -> None:
+    """Nulls among it: in OpenAPI 3.0 they are allowed beside a type alone."""
+    with served(Sieve) as address:
+        paths = ask("GET", f"{address}/api").json["paths"]
+    schema = paths["/processes/sieve/execution"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
+    rows = {"columns": {"at": [], "name": [], "n": [], "v": [], "yes": [], "place": []}}
+    context = {
+        "start": "2026-01-01T00:00:00Z",
+        "window": [0, 1],
+        "seed": 1,
+        "crs": "EPSG:25832",
+        "bbox": None,
+    }
+    message = {"inputs": {"params": {"word": None}, "context": context, "rows": {"value": rows}}}
+    OAS30Validator(schema).validate(message)
+    message["inputs"]["params"] = {"word": 5}
+    assert not OAS30Validator(schema).is_valid(message)
+
+
+def test_the_document_tells_its_own_media_type_and_what_answers_hold() -> None:
+    with served(Sieve) as address:
+        answer = ask("GET", f"{address}/api")
+    paths = answer.json["paths"]
+    assert list(paths["/api"]["get"]["responses"]["200"]["content"]) == [answer.headers["content-type"]]
+    job = paths["/jobs/{jobId}"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert {"jobID", "status"} <= set(job["required"])
 
 
 @pytest.mark.slow

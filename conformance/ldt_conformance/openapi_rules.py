@@ -85,7 +85,9 @@ def faults(document: Mapping[str, Any]) -> list[Finding]:
     """What keeps the document from being used, the root causes alone: with a wrong version nothing else is looked at, and
     nothing is validated whose references lead out of it or nowhere."""
     return (
-        _version_faults(document) or list(islice(_reference_faults(document), MOST_FINDINGS)) or _invalid(document)
+        _version_faults(document)
+        or list(islice(_reference_faults(document), MOST_FINDINGS))
+        or _invalid(document)
     )
 
 
@@ -120,7 +122,7 @@ def walk(document: Any) -> Iterator[tuple[str, Any]]:
             raise Unreadable(f"it is nested deeper than {DEEPEST} levels, or has over {MOST_NODES:,} parts")
         yield pointer, node
         if isinstance(node, Mapping):
-            for key, value in reversed(node.items()):
+            for key, value in reversed(list(node.items())):
                 if not names and (key in _DATA or key.startswith("x-")):
                     continue
                 waiting.append((f"{pointer}/{escape(key)}", value, depth + 1, not names and key in _NAMES))
@@ -166,7 +168,11 @@ def _reference_faults(document: Mapping[str, Any]) -> Iterator[Finding]:
 def _anchors(document: Any) -> frozenset[str]:
     words = ("$anchor", "$dynamicAnchor")
     return frozenset(
-        str(node[word]) for _, node in walk(document) if isinstance(node, Mapping) for word in words if word in node
+        str(node[word])
+        for _, node in walk(document)
+        if isinstance(node, Mapping)
+        for word in words
+        if word in node
     )
 
 
@@ -275,19 +281,33 @@ _SEE = "See what may stand there in the specification of OpenAPI."
 
 
 def _findings(document: Any, errors: Iterable[Any]) -> list[Finding]:
-    placed, unplaced = [], []
+    placed: list[Finding] = []
+    unplaced: list[Finding] = []
     for error in errors:
         path, message = [str(p) for p in error.absolute_path], error.message
         if named := _OPERATION.search(message):
             path = ["paths", named[2], named[1]]
         elif error.instance is document and path:
             path, message = _deepest(document, path) or (path, message)
-        elif isinstance(error.instance, dict | list):  # a schema somewhere inside: its path starts there
-            at = next((p for p, node in walk(document) if node is error.instance), "")
-            path = [unescape(p) for p in at.split("/")[1:]]
-        finding = Finding("".join(f"/{escape(p)}" for p in path), f"{message.partition(chr(10))[0]:.300}", _SEE)
+        elif not named:  # a schema somewhere inside: its path starts there
+            path = _inside(document, error.instance, path)
+        finding = Finding(
+            "".join(f"/{escape(p)}" for p in path), f"{message.partition(chr(10))[0]:.300}", _SEE
+        )
         (placed if path and _at(document, finding.pointer) is not None else unplaced).append(finding)
     return list(dict.fromkeys(placed)) or unplaced
+
+
+def _inside(document: Any, instance: Any, path: list[str]) -> list[str]:
+    """Where ``instance`` lies: an object by its identity, anything else as what lies at ``path`` below some object."""
+    below = "".join(f"/{escape(p)}" for p in path)
+    for pointer, node in walk(document):
+        if isinstance(instance, dict | list):
+            if node is instance:
+                return [unescape(p) for p in pointer.split("/")[1:]]
+        elif path and isinstance(node, Mapping) and path[0] in node and _at(node, below) == instance:
+            return [*(unescape(p) for p in pointer.split("/")[1:]), *path]
+    return path
 
 
 def _deepest(document: Any, path: list[str]) -> tuple[list[str], str] | None:
@@ -296,7 +316,11 @@ def _deepest(document: Any, path: list[str]) -> tuple[list[str], str] | None:
     from jsonschema.validators import validator_for
     from openapi_spec_validator import schemas
 
-    schema = dict({"3.0": schemas.schema_v30, "3.1": schemas.schema_v31, "3.2": schemas.schema_v32}[version_of(document)])
+    schema = dict(
+        {"3.0": schemas.schema_v30, "3.1": schemas.schema_v31, "3.2": schemas.schema_v32}[
+            version_of(document)
+        ]
+    )
     kept = _pruned(document, path) | {k: document[k] for k in ("openapi", "info") if k in document}
     errors = validator_for(schema)(schema).iter_errors(kept)
     inside = [e for e in errors if [str(p) for p in e.absolute_path][: len(path)] == path]

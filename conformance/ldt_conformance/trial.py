@@ -33,6 +33,10 @@ class CannotTell(Exception):
     """The check could not be carried out, through no fault of the component's."""
 
 
+class NothingToTry(CannotTell):
+    """No value could be generated."""
+
+
 class NotApplicable(Exception):
     """The component has nothing that the requirement speaks of, by its own manifest. Say so before anything is run."""
 
@@ -181,7 +185,7 @@ class Trial:
         try:
             run()
         except Unsatisfiable as exc:
-            raise CannotTell(f"no valid input could be generated: {exc}") from exc
+            raise NothingToTry(f"no valid input could be generated: {exc}") from exc
 
 
 MOST_SHOWN = 2000

@@ -6,6 +6,7 @@ from ldt_conformance.checks import checks
 from ldt_conformance.requirements import catalogue, export, released
 from ldt_conformance.zoo import specimens
 from ldt_conformance.zoo.packages import packages
+from ldt_conformance.zoo.services import services
 
 
 def test_every_released_requirement_has_a_check_and_nothing_else_has() -> None:
@@ -13,7 +14,7 @@ def test_every_released_requirement_has_a_check_and_nothing_else_has() -> None:
 
 
 def test_every_released_requirement_has_a_mutant() -> None:
-    broken = {s.fails for s in specimens()} | {p.fails for p in packages()}
+    broken = {s.fails for s in specimens()} | {p.fails for p in packages()} | {s.fails for s in services()}
     assert set(released()) <= broken
 
 

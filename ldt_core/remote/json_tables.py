@@ -17,6 +17,8 @@ from ..errors import InputError
 from ..tables import TIME_DTYPE, AnyPort, Column, Grid, GridPort, Table, Tables
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_HALVES = re.compile(r"\\u[dD][89a-fA-F]")
+_HALVES_IN_BYTES = re.compile(_HALVES.pattern.encode())
 _COVERAGE_TYPES = {"f": "float", "i": "integer", "u": "integer"}
 
 
@@ -25,9 +27,14 @@ def refuse(what: str, where: str, fix: str = "") -> InputError:
 
 
 def loads(text: bytes | str, where: str = "") -> Any:
-    """JSON in UTF-8 without NaN and Infinity. Raises ``InputError``."""
+    """JSON in UTF-8 without NaN, Infinity and halves of characters. Raises ``InputError``."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        found = json.loads(text, parse_constant=_no_constant)
+        if _HALVES_IN_BYTES.search(text) if isinstance(text, bytes) else _HALVES.search(text):
+            json.dumps(
+                found, ensure_ascii=False
+            ).encode()  # an escape of half a character, not of a whole one
+        return found
     except (ValueError, RecursionError) as exc:
         raise InputError(f"this is no JSON: {exc}", code="shape", where=where) from exc
 

@@ -13,27 +13,68 @@ from .served import Served
 
 _OBJECT: dict[str, Any] = {"schema": {"type": "object"}}
 _COUNT = {"type": "integer", "minimum": 0}
+_TEXT = {"type": "string"}
+OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
+
+
+def _object(required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+_TABLES = {"type": "object", "additionalProperties": {"type": "object"}}
+_LINKED = {"type": "array", "items": _object("href", href=_TEXT, rel=_TEXT)}
+_STATUS = {"enum": ["accepted", "running", "successful", "failed", "dismissed"]}
+_JOB = _object(
+    "jobID status type",
+    jobID=_TEXT,
+    processID=_TEXT,
+    type={"enum": ["process"]},
+    status=_STATUS,
+    progress={"type": "integer", "minimum": 0, "maximum": 100},
+    message=_TEXT,
+    links=_LINKED,
+)
+_PORTS = _object(
+    "inputs outputs capabilities",
+    inputs=_TABLES,
+    outputs=_TABLES,
+    capabilities={"type": "array", "items": _TEXT},
+)
+_PROBLEM = _object("title status", type=_TEXT, title=_TEXT, status={"type": "integer"}, detail=_TEXT)
 
 
 def document(served: list[Served], collections: list[str], base: str, secured: bool) -> dict[str, Any]:
     """OpenAPI 3.0, which clients of the OGC's standards read, of all that a server with these components offers."""
     paths: dict[str, Any] = {
-        "/": {"get": _get("landingPage", "links to all there is")},
-        "/conformance": {"get": _get("conformance", "the classes that are implemented")},
-        "/api": {"get": _get("api", "this document")},
-        "/component": {"get": _get("component", "the manifest: ports, parameters, capabilities")},
-        "/ports": {"post": _post("ports", "the ports for these parameters", JSON)},
-        "/processes": {
-            "get": _get("processes", "all processes", [_query("limit", {"type": "integer", "minimum": 1})])
+        "/": {"get": _get("landingPage", "links to all there is", said=_object("links", links=_LINKED))},
+        "/conformance": {
+            "get": _get(
+                "conformance",
+                "the classes that are implemented",
+                said=_object("conformsTo", conformsTo={"type": "array", "items": _TEXT}),
+            )
         },
-        "/jobs": {"get": _get("jobs", "all jobs")},
+        "/api": {"get": _get("api", "this document", media=OPENAPI, said=_object("openapi", openapi=_TEXT))},
+        "/component": {"get": _get("component", "the manifest: ports, parameters, capabilities", said={})},
+        "/ports": {"post": _post("ports", "the ports for these parameters", JSON, said=_PORTS)},
+        "/processes": {
+            "get": _get(
+                "processes",
+                "all processes",
+                [_query("limit", {"type": "integer", "minimum": 1})],
+                said=_object("processes", processes={"type": "array", "items": _object("id", id=_TEXT)}),
+            )
+        },
+        "/jobs": {
+            "get": _get("jobs", "all jobs", said=_object("jobs", jobs={"type": "array", "items": _JOB}))
+        },
         "/jobs/{jobId}": {
             "parameters": [_path("jobId")],
-            "get": _get("job", "how a job stands"),
+            "get": _get("job", "how a job stands", said=_JOB),
             "delete": {
                 "operationId": "dismiss",
                 "summary": "dismiss a job",
-                "responses": _responses("200", JSON),
+                "responses": _responses("200", JSON, _JOB),
             },
         },
         "/jobs/{jobId}/results": {"parameters": [_path("jobId")], "get": _get("results", "what a job gave")},
@@ -61,7 +102,7 @@ def document(served: list[Served], collections: list[str], base: str, secured: b
         }
         execute = _post(f"execute-{id}", f"run {about['title']}", JSON, schema)
         execute["responses"]["200"]["content"][JSON] = {}  # one output alone is its bare value
-        execute["responses"]["201"] = {"description": "a job was made", "content": {JSON: _OBJECT}}
+        execute["responses"]["201"] = {"description": "a job was made", "content": {JSON: {"schema": _JOB}}}
         paths[f"/processes/{id}/execution"] = {"post": execute}
     if any(s.kind == "simulator" for s in served):
         paths |= _session_paths()
@@ -138,7 +179,9 @@ def _plain(schema: Any) -> Any:
     for word in ("anyOf", "oneOf", "allOf"):
         if word in found:
             options = [_plain(o) for o in found[word] if o.get("type") != "null"]
-            found |= {word: options} | ({"nullable": True} if len(options) < len(schema[word]) else {})
+            if len(options) < len(schema[word]):  # beside a type alone does nullable mean anything in 3.0
+                options = [{**o, "nullable": True} if "type" in o else o for o in options]
+            found[word] = options
     if "properties" in found:
         found["properties"] = {n: _plain(p) for n, p in found["properties"].items()}
     for word in ("items", "additionalProperties"):
@@ -163,8 +206,12 @@ def _session_paths() -> dict[str, Any]:
             "inputs": {"type": "object"},
         },
     }
+    stepped = _object(
+        "seq reached outputs", seq={"type": "integer"}, reached={"type": "integer"}, outputs=_TABLES
+    )
     new = _post("newSession", "initialize a simulator", JSON)
-    new["responses"]["201"] = {"description": "the session", "content": {JSON: _OBJECT, BUNDLE: {}}}
+    made = _object("session outputs", session=_TEXT, outputs=_TABLES)
+    new["responses"]["201"] = {"description": "the session", "content": {JSON: {"schema": made}, BUNDLE: {}}}
     octets: dict[str, Any] = {"application/octet-stream": {}}
     state_in = {"required": True, "content": octets}
     return {
@@ -175,7 +222,7 @@ def _session_paths() -> dict[str, Any]:
         },
         "/sessions/{sessionId}/step": {
             "parameters": [_path("sessionId")],
-            "post": _post("step", "advance; the same seq again gives the same answer", JSON, step),
+            "post": _post("step", "advance; the same seq again gives the same answer", JSON, step, stepped),
         },
         "/sessions/{sessionId}/state": {
             "parameters": [_path("sessionId")],
@@ -206,9 +253,11 @@ def _feature_paths(collections: list[str]) -> dict[str, Any]:
         _query("params", {"type": "string", "description": "parameters as a JSON object"}),
         _query("context", {"type": "string", "description": "context as a JSON object"}),
     ]
+    version = _object("version", version={**_TEXT, "nullable": True})
+    listed = _object("collections", collections={"type": "array", "items": _object("id", id=_TEXT)})
     found: dict[str, Any] = {
-        "/version": {"post": _post("version", "a text that changes with the data", JSON)},
-        "/collections": {"get": _get("collections", "all collections")},
+        "/version": {"post": _post("version", "a text that changes with the data", JSON, said=version)},
+        "/collections": {"get": _get("collections", "all collections", said=listed)},
     }
     for id in collections:
         items = _get(f"items-{id}", f"the rows of {id}", query, GEOJSON)
@@ -230,23 +279,38 @@ def _query(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
-def _responses(status: str, media: str) -> dict[str, Any]:
-    no = {"description": "a problem", "content": {PROBLEM: _OBJECT}}
-    return {status: {"description": "done", "content": {media: {}}}, "default": no}
+def _responses(status: str, media: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+    content = {} if said is None else {"schema": said}
+    return {status: {"description": "done", "content": {media: content}}, "default": _refused()}
+
+
+def _refused() -> dict[str, Any]:
+    return {"description": "a problem", "content": {PROBLEM: {"schema": _PROBLEM}}}
 
 
 def _no_content() -> dict[str, Any]:
-    no = {"description": "a problem", "content": {PROBLEM: _OBJECT}}
-    return {"204": {"description": "done"}, "default": no}
+    return {"204": {"description": "done"}, "default": _refused()}
 
 
-def _get(id: str, summary: str, parameters: list[Any] | None = None, media: str = JSON) -> dict[str, Any]:
-    said = {"operationId": id, "summary": summary, "responses": _responses("200", media)}
-    return {**said, **({"parameters": parameters} if parameters else {})}
+def _get(
+    id: str,
+    summary: str,
+    parameters: list[Any] | None = None,
+    media: str = JSON,
+    said: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    about = {"operationId": id, "summary": summary, "responses": _responses("200", media, said)}
+    return {**about, **({"parameters": parameters} if parameters else {})}
 
 
-def _post(id: str, summary: str, media: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    no = {"description": "a problem", "content": {PROBLEM: _OBJECT}}
+def _post(
+    id: str,
+    summary: str,
+    media: str,
+    schema: dict[str, Any] | None = None,
+    said: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """``schema`` is what comes in, ``said`` what goes out."""
     return {
         "operationId": id,
         "summary": summary,
@@ -255,9 +319,12 @@ def _post(id: str, summary: str, media: str, schema: dict[str, Any] | None = Non
             "content": {media: {"schema": schema or {"type": "object"}}, BUNDLE: {}},
         },
         "responses": {
-            "200": {"description": "done", "content": {media: _OBJECT, BUNDLE: {}}},
-            **dict.fromkeys(("400", "406", "413", "415"), no),
-            "default": no,
+            "200": {
+                "description": "done",
+                "content": {media: {"schema": said or {"type": "object"}}, BUNDLE: {}},
+            },
+            **dict.fromkeys(("400", "406", "413", "415"), _refused()),
+            "default": _refused(),
         },
     }
 

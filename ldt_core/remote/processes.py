@@ -141,6 +141,7 @@ def description(served: Served | None, base: str) -> dict[str, Any]:
 
 def context_schema() -> dict[str, Any]:
     micros = {"type": "integer", "format": "int64"}
+    box = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
     return {
         "type": "object",
         "properties": {
@@ -148,7 +149,7 @@ def context_schema() -> dict[str, Any]:
             "window": {"type": "array", "items": micros, "minItems": 2, "maxItems": 2},
             "seed": {"type": "integer"},
             "crs": {"type": "string"},
-            "bbox": {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
+            "bbox": {"anyOf": [box, {"type": "null"}]},
         },
     }
 

@@ -33,14 +33,13 @@ from .jobs import Job, Jobs
 from .json_tables import loads, table_to_json
 from .messages import ARROW, ASIDE, BUNDLE, GEOJSON, JSON, accepted, decode, encode, media_of
 from .net import Limits, Policy, fetch
-from .openapi import document
+from .openapi import OPENAPI, document
 from .problems import PROBLEM, Problem, contained, problem_of
 from .served import Served, query_of
 from .sessions import Answer, Session, Sessions
 
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
-OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
 CONFORMANCE = {
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/json",

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import ldt_core as ldt
-from ldt_core.errors import Unreachable
+from ldt_core.errors import RemoteError, Unreachable
 from ldt_core.interfaces import Component
 from ldt_core.isolation import Place
 from ldt_core.remote.client import load_remote
@@ -156,3 +156,46 @@ class HttpDriver(Driver):
         super().close()
         if self.service is not None:
             self.service.close()
+
+
+class UnreadDriver(Driver):
+    """A service that does not say what it is, so that nothing but its requests and answers can be judged. ``error`` is
+    what came of reading its manifest and its document."""
+
+    door = "http"
+
+    def __init__(
+        self,
+        address: str,
+        error: RemoteError,
+        *,
+        access: Mapping[str, Any] | None,
+        fixed: Mapping[str, Any] | None,
+    ) -> None:
+        self.address, self.error, self.access, self.fixed = address, error, access, fixed or {}
+        self.manifest = {
+            "id": address,
+            "kind": "",
+            "title": address,
+            "inputs": {},
+            "outputs": {},
+            "params": {"type": "object", "properties": {}},
+            "capabilities": [],
+        }
+
+    def component(self) -> type[Component]:
+        raise self.error
+
+    @contextmanager
+    def fresh(self, **environment: str) -> Iterator[Driver]:
+        yield self
+
+
+def reach(
+    address: str, *, access: Mapping[str, Any] | None = None, fixed: Mapping[str, Any] | None = None
+) -> HttpDriver | UnreadDriver:
+    """The driver of what answers at ``address``, whatever it answers."""
+    try:
+        return HttpDriver(address, access=access, fixed=fixed)
+    except RemoteError as exc:
+        return UnreadDriver(address, exc, access=access, fixed=fixed)

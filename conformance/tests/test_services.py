@@ -1,0 +1,123 @@
+"""Services: every specimen fails its requirement and no other; what is no service at all ends in its budget, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ldt_conformance.drivers.http import UnreadDriver, reach
+from ldt_conformance.example import Example
+from ldt_conformance.judge import judge
+from ldt_conformance.outcome import Outcome, Result
+from ldt_conformance.requirements import catalogue, released
+from ldt_conformance.zoo.services import Layer, driver, listening, services, serving
+
+OURS = [i for i in released() if i.startswith("LDT-HTTP-")]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LDT_CACHE", str(tmp_path / "cache"))
+
+
+def _judged(found: Any, example: Example, **options: Any) -> dict[str, Result]:
+    results = judge(found, example, level=2, service=True, only=OURS, **options)
+    return {r.requirement: r for r in results if r.requirement in OURS}
+
+
+def _may_be_blocked(root: str) -> set[str]:
+    found = {root}
+    while more := {i for i, r in catalogue().items() if found & set(r.needs)} - found:
+        found |= more
+    return found
+
+
+@pytest.mark.parametrize("layer", services(), ids=lambda s: s.__name__)
+def test_a_service_fails_its_requirement_and_no_other(layer: type[Layer]) -> None:
+    with serving(layer) as address:
+        results = _judged(driver(layer, address), layer.example, quick=True)
+    assert set(results) == set(OURS)
+    reasons = {i: r.reason for i, r in results.items() if r.reason and r.outcome is not Outcome.INAPPLICABLE}
+    failed = {i for i, r in results.items() if r.outcome is Outcome.FAILED}
+    untested = {i for i, r in results.items() if r.outcome is Outcome.UNTESTED}
+    assert failed == ({layer.fails} if layer.fails else set()), reasons
+    assert not [i for i, r in results.items() if r.outcome is Outcome.CANT_TELL], reasons
+    assert untested <= (_may_be_blocked(layer.fails) if layer.fails else set())
+    assert results[layer.fails].evidence if layer.fails else True
+
+
+# -- what is no service at all -----------------------------------------------------------------------
+
+
+def _answering(status: int, body: bytes, media: str = "application/json", **headers: str) -> Any:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            lines = [
+                (b"content-type", media.encode()),
+                *((k.encode(), v.encode()) for k, v in headers.items()),
+            ]
+            await send({"type": "http.response.start", "status": status, "headers": lines})
+            await send({"type": "http.response.body", "body": body})
+
+    return app
+
+
+async def _endless(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": b" " * 65536, "more_body": True})
+            await asyncio.sleep(0)
+
+
+async def _silent(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await asyncio.sleep(3600)
+
+
+PROBLEM = json.dumps({"title": "no", "status": 400}).encode()
+CONTROLS: dict[str, tuple[Any, Outcome, str]] = {
+    "says yes to everything": (_answering(200, b"{}"), Outcome.FAILED, "does not say its version"),
+    "refuses everything": (
+        _answering(400, PROBLEM, "application/problem+json"),
+        Outcome.FAILED,
+        "no OpenAPI document",
+    ),
+    "leads elsewhere": (
+        _answering(302, b"", location="http://10.0.0.1/api"),
+        Outcome.FAILED,
+        "no OpenAPI document",
+    ),
+    "speaks HTML": (_answering(200, b"<html>", "text/html"), Outcome.FAILED, "no JSON"),
+    "never ends": (_endless, Outcome.FAILED, "got no answer"),
+    "never answers": (_silent, Outcome.CANT_TELL, "no answer came in"),
+}
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_what_is_no_service_earns_nothing_and_is_told(name: str) -> None:
+    app, outcome, words = CONTROLS[name]
+    with listening(app) as address:
+        results = _judged(_unread(address), Example(), quick=True)
+    assert results["LDT-HTTP-OAS-01"].outcome is outcome
+    assert words in results["LDT-HTTP-OAS-01"].reason
+    assert not [r for r in results.values() if r.outcome is Outcome.PASSED]
+
+
+def test_nobody_there_is_no_fault_of_a_component() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    results = _judged(reach(address), Example())
+    assert {r.outcome for r in results.values()} == {Outcome.CANT_TELL, Outcome.UNTESTED}
+    assert "takes no connection" in results["LDT-HTTP-OAS-01"].reason
+
+
+def _unread(address: str) -> UnreadDriver:
+    """Without waiting for the manifest of what never answers, as long as its client would."""
+    from ldt_core.errors import RemoteError
+
+    return UnreadDriver(address, RemoteError("unread", code="refused"), access=None, fixed=None)
