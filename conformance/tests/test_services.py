@@ -14,7 +14,7 @@ from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome, Result
 from ldt_conformance.requirements import catalogue, released
-from ldt_conformance.zoo.services import Layer, driver, listening, services, serving
+from ldt_conformance.zoo.services import Layer, OneAtATime, driver, listening, services, serving
 
 OURS = [i for i in released() if i.startswith("LDT-HTTP-")]
 
@@ -36,7 +36,11 @@ def _may_be_blocked(root: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("layer", services(), ids=lambda s: s.__name__)
+@pytest.mark.parametrize(
+    "layer",
+    [pytest.param(s, marks=pytest.mark.slow if s is OneAtATime else ()) for s in services()],
+    ids=lambda s: s.__name__,
+)
 def test_a_service_fails_its_requirement_and_no_other(layer: type[Layer]) -> None:
     with serving(layer) as address:
         results = _judged(driver(layer, address), layer.example, quick=True)
