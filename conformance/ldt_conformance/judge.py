@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .artefact import Artefact
+from .budget import TooLong, within
 from .checks import Check, checks
 from .drivers.base import Driver, Raised
 from .example import Example
@@ -18,6 +20,9 @@ from .trial import CannotTell, Failed, NotApplicable, Trial
 
 REPEATS = 3
 """A failure is seen this often before it is called one: where repeats disagree, nobody can tell."""
+
+CLOSING = 10.0
+"""Seconds that a component has to let go of what a check opened."""
 
 Told = Callable[[Result], None]
 Begun = Callable[[Requirement], Trial]
@@ -75,6 +80,7 @@ def _run(
 ) -> list[Result]:
     found: dict[str, Result] = {}
     wanted = _with_needs(only)
+    slow = None
     for requirement, reason in owed:
 
         def said(outcome: Outcome, requirement: Requirement = requirement, **fields: Any) -> Result:
@@ -85,10 +91,14 @@ def _run(
             result = said(Outcome.INAPPLICABLE, reason=reason)
         elif wanted and requirement.id not in wanted:
             result = said(Outcome.UNTESTED, reason="not selected")
+        elif slow is not None:
+            result = said(Outcome.UNTESTED, reason=f"not tried: {slow} took too long", blocked_by=slow)
         elif blocked is not None:
             result = said(Outcome.UNTESTED, reason=f"blocked by {blocked}", blocked_by=blocked)
         else:
-            result = said(**_try(requirement, begin))
+            fields, over = _try(requirement, begin)
+            slow = requirement.id if over else None
+            result = said(**fields)
         found[requirement.id] = result
         tell(result)
     return list(found.values())
@@ -116,36 +126,38 @@ def _blocked(requirement: Requirement, found: Mapping[str, Result]) -> str | Non
     return None
 
 
-def _try(requirement: Requirement, begin: Begun) -> dict[str, Any]:
-    """The fields of a result. What fails is tried again, to tell a fault from a flake."""
-    first = _once(requirement, checks()[requirement.id], begin)
+def _try(requirement: Requirement, begin: Begun) -> tuple[dict[str, Any], bool]:
+    """The fields of a result, and whether it took too long. What fails is tried again, to tell a fault from a flake."""
+    first, over = _once(requirement, checks()[requirement.id], begin)
     if first["outcome"] is not Outcome.FAILED:
-        return first
+        return first, over
     for _ in range(REPEATS - 1):
-        again = _once(requirement, checks()[requirement.id], begin)
+        again, over = _once(requirement, checks()[requirement.id], begin)
         if again["outcome"] is not Outcome.FAILED:
-            return {
-                **first,
-                "outcome": Outcome.CANT_TELL,
-                "reason": f"repeats disagree: failed, then {again['outcome']}. First: {first['reason']}",
-            }
-    return first
+            reason = f"repeats disagree: failed, then {again['outcome']}. First: {first['reason']}"
+            return {**first, "outcome": Outcome.CANT_TELL, "reason": reason}, over
+    return first, False
 
 
-def _once(requirement: Requirement, check: Check, begin: Begun) -> dict[str, Any]:
+def _once(requirement: Requirement, check: Check, begin: Begun) -> tuple[dict[str, Any], bool]:
     trial = begin(requirement)
     begun = time.perf_counter()
-    evidence, reason = None, ""
+    evidence, reason, over = None, "", False
     try:
-        check(trial)
+        with within(requirement.seconds):
+            check(trial)
         outcome = Outcome.PASSED if trial.observations else Outcome.CANT_TELL
         reason = "" if trial.observations else "the check saw nothing"
     except Failed as failed:
         outcome, evidence, reason = Outcome.FAILED, failed.evidence, failed.evidence.what
     except Raised as raised:
-        outcome = Outcome.CANT_TELL if raised.word == "too long" else Outcome.FAILED
+        over = raised.word == "too long"
+        outcome = Outcome.CANT_TELL if over else Outcome.FAILED
         reason = f"{raised.call} raised what the check did not ask for: {raised.error}"
         evidence = Evidence(what=reason, got=str(raised), mend=requirement.mend)
+    except TooLong:
+        over, outcome = True, Outcome.CANT_TELL
+        reason = f"too long: not done within {requirement.seconds:g} s"
     except NotApplicable as exc:
         outcome, reason = Outcome.INAPPLICABLE, str(exc)
     except CannotTell as exc:
@@ -155,11 +167,13 @@ def _once(requirement: Requirement, check: Check, begin: Begun) -> dict[str, Any
         outcome = Outcome.CANT_TELL
         reason = f"the suite failed: {type(exc).__name__}: {exc} ({last.name}, line {last.lineno})"
     finally:
-        trial.close()
-    return {
+        with suppress(TooLong), within(CLOSING):
+            trial.close()
+    fields = {
         "outcome": outcome,
         "observations": trial.observations,
         "seconds": round(time.perf_counter() - begun, 4),
         "reason": reason,
         "evidence": evidence,
     }
+    return fields, over

@@ -32,7 +32,7 @@ DOORS: tuple[Door, ...] = ("here", "process", "http")
 class Requirement(BaseModel):
     """One promise. ``must`` is the sentence that is tested, ``why`` what goes wrong without it, ``source`` where it
     comes from, ``maps_to`` clauses of outside standards, ``needs`` what must hold before it can be tested, ``doors`` by
-    which drivers it can be seen, ``failing`` and ``mended`` a piece of code each, ``mend`` what to do in a sentence."""
+    which drivers it can be seen, ``seconds`` how long its check may take, ``failing`` and ``mended`` a piece of code each, ``mend`` what to do in a sentence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,6 +49,7 @@ class Requirement(BaseModel):
     ) = None
     needs: tuple[str, ...] = ()
     doors: tuple[Door, ...] = DOORS
+    seconds: float = Field(default=20.0, gt=0)
     since: str = RELEASE
     mend: str = ""
     failing: str = ""

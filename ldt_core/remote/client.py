@@ -243,13 +243,14 @@ class RemoteSimulator(Remote, Simulator):
 
     def initialize(self, inputs: Tables) -> Tables:
         self._meet()
+        self._end_session()
         self._in, self._out = self.ports()
         told = {"params": self.params.plain(), "context": self._where()}
         reply = self._say("sessions", told, inputs, self._in, Idempotency_Key=uuid.uuid4().hex)
         head, tables = self._heard(reply, self._out)
         if not isinstance(head.get("session"), str):
             raise self._odd("it made a session without a name")
-        self._session = f"sessions/{quote(head['session'], safe='')}"
+        self._session, self._seq = f"sessions/{quote(head['session'], safe='')}", 0
         return tables
 
     def step(self, inputs: Tables, until: int) -> Tables | Step:
@@ -274,11 +275,14 @@ class RemoteSimulator(Remote, Simulator):
         return _Lost(self.address)
 
     def finalize(self) -> None:
+        self._end_session()
+        super().finalize()
+
+    def _end_session(self) -> None:
         if self._session:
             with suppress(LdtError):
                 self.client.ask("DELETE", f"{self.address}/{self._session}", good=(200, 204, 404))
             self._session = ""
-        super().finalize()
 
 
 class _Lost:

@@ -14,6 +14,7 @@ import ldt_core as ldt
 from ldt_core import errors
 from ldt_core.interfaces import AnyPort, Component
 
+from ..budget import TooLong
 from ..requirements import Door
 
 Word = Literal[
@@ -118,7 +119,9 @@ class Driver(ABC):
         """Call into the component; whatever comes out of it comes as ``Raised``."""
         try:
             return work(*arguments)
-        except (Exception, SystemExit, GeneratorExit) as exc:
+        except (TooLong, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
             raise Raised(exc, name, self.word_of(exc)) from exc
 
     def __enter__(self) -> Self:
@@ -157,8 +160,8 @@ class Subject:
 
     def close(self) -> None:
         """Let go of it; whether it finalizes well is a requirement of its own."""
-        with suppress(Exception, SystemExit, GeneratorExit):
-            self.component.finalize()
+        with suppress(Raised):
+            self._call("finalize")
 
     @property
     def context(self) -> ldt.Context:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ldt_core as ldt
 from ldt_core.catalog import Offer
 from ldt_core.environments import Environment
 from ldt_core.errors import ChildError
@@ -16,7 +18,7 @@ from ldt_core.interfaces import Component
 from ldt_core.isolation import Launch, Place, describe_isolated, load_isolated
 from ldt_core.process import end_idle
 
-from .base import Driver, Word
+from .base import Driver, Subject, Word
 
 _ENDS: Mapping[str, Word] = {"killed": "died", "out of memory": "died", "timed out": "too long"}
 """The codes of ``ChildError`` that tell how a process ended; all others tell what the component did."""
@@ -44,6 +46,7 @@ class ProcessDriver(Driver):
     def __init__(self, offer: Offer, place: Place, *, scratch: Path | None = None) -> None:
         self.offer, self.place, self.scratch = offer, place, scratch
         self.manifest = offer.describe()
+        self._opened: weakref.WeakSet[Subject] = weakref.WeakSet()
 
     @classmethod
     def at(cls, place: Place, id: str, *, distribution: str | None = None, **more: Any) -> ProcessDriver:
@@ -55,6 +58,11 @@ class ProcessDriver(Driver):
 
     def component(self) -> type[Component]:
         return load_isolated(self.offer, self.place)
+
+    def open(self, params: Mapping[str, Any], context: ldt.Context, *, base: Any = None) -> Subject:
+        subject = super().open(params, context, base=base)
+        self._opened.add(subject)
+        return subject
 
     def describe(self) -> Mapping[str, Any]:
         return self.call("describe", describe_isolated, self.offer, self.place)  # type: ignore[no-any-return]
@@ -77,5 +85,10 @@ class ProcessDriver(Driver):
         return super().word_of(error)
 
     def close(self) -> None:
+<<<<<<< HEAD
         super().close()
+=======
+        for subject in list(self._opened):
+            subject.close()
+>>>>>>> c00fe86 (wip)
         end_idle(self.place)
