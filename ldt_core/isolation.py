@@ -6,6 +6,7 @@ a class that was imported.
 
 from __future__ import annotations
 
+import itertools
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
@@ -123,6 +124,10 @@ def _raise_said(reply: Mapping[str, Any], process: Process) -> None:
     raise kind(error.pop("what"), **error)
 
 
+_SEATS = itertools.count(1)
+"""Instances of processes that serve many: numbered, never the same twice."""
+
+
 class _Proxy(Component):
     """What the four kinds have in common: an instance over there, as long as there is one here."""
 
@@ -135,8 +140,12 @@ class _Proxy(Component):
         self._timeout = self.place.timeout
         self._flags: list[Flag] = []
         self._rng: Any = None
-        self._process = borrow(self.place)
         fresh = self.process == "fresh"
+        place = self.place
+        if fresh and place.launch.shared:
+            place = place._replace(launch=place.launch._replace(shared=False))
+        self._process = borrow(place)
+        self._seat = next(_SEATS) if self._process.shared else 0
         self._close = weakref.finalize(self, give_back, self._process, fresh)
         c = self.context
         said = {
@@ -160,7 +169,7 @@ class _Proxy(Component):
         if not self._close.alive:  # its process serves another by now
             raise e.RunError(f"'{self.id}' was finalized, so it can do nothing more", code="finalized")
         context = self.context
-        head["window"] = context.window
+        head["seat"], head["window"] = self._seat, context.window
         if context.flags != self._flags:  # a restored state has brought others
             head["flags"] = self._flags = list(context.flags)
         if (context._rng is not None or self._rng is not None) and context.rng_state != self._rng:

@@ -42,12 +42,15 @@ _LOUDEST = 1 << 20
 
 class Launch(NamedTuple):
     """How a process is started: words put before its command (those of a sandbox), variables set for it beside ours
-    (also where the sandbox clears them), its working folder. Places that differ in ``label`` share no process."""
+    (also where the sandbox clears them), its working folder. Places that differ in ``label`` share no process; where
+    ``shared``, one process serves all instances of a place at a time, as the process of a program that imports it does.
+    """
 
     before: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     folder: str | None = None
     label: str = ""
+    shared: bool = False
 
     @property
     def parent(self) -> int:
@@ -79,7 +82,7 @@ class Place(NamedTuple):
 
 
 class Process:
-    """One process of another environment, and the conversation with it. It serves one component at a time.
+    """One process of another environment, and the conversation with it. It serves one component at a time, or many.
 
     The thread that starts it must live as long as it does: the kernel ends it with that.
     """
@@ -88,6 +91,7 @@ class Process:
         environment, launch = place.environment, place.launch
         self.key = place.key
         self.memory = place.memory
+        self.shared = launch.shared
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _STUCK)
@@ -262,21 +266,31 @@ class Process:
 
 
 _idle: dict[tuple[Any, ...], list[Process]] = {}
+_shared: dict[tuple[Any, ...], Process] = {}
 """By ``Place.key``."""
 
 
 def borrow(place: Place) -> Process:
-    """A process at rest, or a new one."""
+    """A process at rest, or a new one; where it is shared, the one that serves this place."""
     waiting = _idle.get(place.key, [])
-    while waiting:
+    if place.launch.shared and place.key in _shared:
+        waiting = [_shared.pop(place.key)]
+    found = None
+    while waiting and found is None:
         process = waiting.pop()
-        if process._process.poll() is None:
-            return process
-        process.end()
-    return Process(place)
+        if process.busy or process._process.poll() is not None:
+            process.end()
+        else:
+            found = process
+    found = found or Process(place)
+    if found.shared:
+        _shared[place.key] = found
+    return found
 
 
 def give_back(process: Process, fresh: bool = False) -> None:
+    if process.shared:
+        return
     if process.busy or fresh:
         process.end()
         return
@@ -288,7 +302,7 @@ def give_back(process: Process, fresh: bool = False) -> None:
 
 @atexit.register
 def end_idle(place: Place | None = None) -> None:
-    """End the processes that are at rest: all, or those of a place."""
-    for waiting in list(_idle.values()) if place is None else [_idle.pop(place.key, [])]:
-        while waiting:
-            waiting.pop().end()
+    """End the processes that are at rest, and those that are shared: all, or those of a place."""
+    for key in [*_idle, *_shared] if place is None else [place.key]:
+        for process in [*_idle.pop(key, []), *filter(None, [_shared.pop(key, None)])]:
+            process.end()

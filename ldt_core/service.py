@@ -31,21 +31,34 @@ _OFTEN = 0.1
 """Seconds between two reports of progress."""
 
 
+class Seat:
+    """One instance, and what both sides know of its conversation."""
+
+    def __init__(self) -> None:
+        self.instance: Component | None = None
+        self.packer, self.unpacker = Packer(), Unpacker()
+        self.outputs: Any = None
+        self.batches: Any = None
+        self.flags: list[Any] = []
+        self.rng: Any = None
+
+
 class Server:
-    """Answers requests. Between two of them nothing is said but what the component logs."""
+    """Answers requests. Between two of them nothing is said but what the component logs.
+
+    ``seats`` holds the instances by the number that the other side gives them; as a rule there is one.
+    """
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.channel = Channel(connection)
         self.lock = threading.Lock()
-        self.instance: Component | None = None
-        self.outputs: Any = None
-        self.batches: Any = None
+        self.seats: dict[int, Seat] = {}
+        self.seat = Seat()
         self.told = 0.0
         self._log()
 
     def serve(self) -> None:
-        self.fresh()
         while True:
             head, body = self.channel.hear()
             do = head["do"]
@@ -54,6 +67,7 @@ class Server:
             if do == "cancel":
                 continue  # it came too late
             blocks: list[Any] = []
+            self.seat = self.seats.get(head.get("seat", 0)) or Seat()
             try:
                 reply = getattr(self, f"do_{do}")(head, body, blocks)
             except Ended:
@@ -61,25 +75,18 @@ class Server:
             except BaseException as exc:
                 blocks.clear()
                 reply = {"error": self.described(exc)}
-            if self.instance is not None:
-                self.tell_what_moved(self.instance.context, reply)
+            if self.seat.instance is not None:
+                self.tell_what_moved(self.seat.instance.context, reply)
             with self.lock:
                 self.channel.say(reply, blocks)
 
-    def fresh(self) -> None:
-        """A conversation about a new instance."""
-        self.packer, self.unpacker = Packer(), Unpacker()
-        self.instance, self.outputs, self.batches = None, None, None
-        self.flags: list[Any] = []
-        self.rng: Any = None
-
     def tell_what_moved(self, context: Context, reply: dict[str, Any]) -> None:
         """Flags and the random generator are the context's, whose other half is the parent's."""
-        if context.flags != self.flags:
-            self.flags = list(context.flags)
-            reply["flags"] = [list(flag) for flag in self.flags]
-        if (state := context.rng_state) != self.rng:
-            self.rng = reply["rng"] = state
+        if context.flags != self.seat.flags:
+            self.seat.flags = list(context.flags)
+            reply["flags"] = [list(flag) for flag in self.seat.flags]
+        if (state := context.rng_state) != self.seat.rng:
+            self.seat.rng = reply["rng"] = state
 
     # -- without an instance --
 
@@ -118,7 +125,7 @@ class Server:
     # -- the instance --
 
     def do_make(self, head: Any, body: Any, blocks: Any) -> dict[str, Any]:
-        self.fresh()
+        self.seat = self.seats[head["seat"]] = Seat()
         c = head["context"]
         context = Context(
             start=np.datetime64(c["start"], "us"),
@@ -132,19 +139,19 @@ class Server:
             progress=self.progress,
             cancelled=self.cancelled,
         )
-        self.instance = self.component(head)(self.read_params(head), context)
+        self.seat.instance = self.component(head)(self.read_params(head), context)
         return {}
 
     def at_work(self, head: Any) -> Any:
-        if self.instance is None:
+        if self.seat.instance is None:
             raise RuntimeError("no component has been made")
-        context = self.instance.context
+        context = self.seat.instance.context
         context.window = Window(*head["window"])
         if "flags" in head:
-            self.flags = context.flags[:] = [Flag(*flag) for flag in head["flags"]]
+            self.seat.flags = context.flags[:] = [Flag(*flag) for flag in head["flags"]]
         if "rng" in head:
-            self.rng = context.rng_state = head["rng"]
-        return self.instance
+            self.seat.rng = context.rng_state = head["rng"]
+        return self.seat.instance
 
     def do_ports(self, head: Any, body: Any, blocks: Any) -> dict[str, Any]:
         sides = self.at_work(head).ports()
@@ -158,19 +165,20 @@ class Server:
             self.at_work(head).finalize()
         finally:
             if not head.get("keep"):
-                self.fresh()
+                self.seats.pop(head["seat"], None)
+                self.seat = Seat()
         return {}
 
     def do_initialize(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
-        inputs = self.unpacker.unpack(head["tables"], body)
+        inputs = self.seat.unpacker.unpack(head["tables"], body)
         return self.packed(self.at_work(head).initialize(inputs), blocks)
 
     def do_compute(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
-        inputs = self.unpacker.unpack(head["tables"], body)
+        inputs = self.seat.unpacker.unpack(head["tables"], body)
         return self.packed(self.at_work(head).compute(inputs), blocks)
 
     def do_step(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
-        inputs = self.unpacker.unpack(head["tables"], body)
+        inputs = self.seat.unpacker.unpack(head["tables"], body)
         out = self.at_work(head).step(inputs, head["until"])
         if type(out) is not Step:
             return self.packed(out, blocks)
@@ -197,17 +205,17 @@ class Server:
         answer = self.at_work(head).read(_query(head["query"]))
         if isinstance(answer, Mapping):
             return {**self.packed(answer, blocks), "single": True}
-        self.batches = iter(answer)
+        self.seat.batches = iter(answer)
         return self.do_next(head, body, blocks)
 
     def do_listen(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
-        self.batches = iter(self.at_work(head).listen(_query(head["query"]), head["cursor"]))
+        self.seat.batches = iter(self.at_work(head).listen(_query(head["query"]), head["cursor"]))
         return self.do_next(head, body, blocks)
 
     def do_next(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
         self.at_work(head)
         try:
-            batch = next(self.batches)
+            batch = next(self.seat.batches)
         except StopIteration:
             return {"end": True}
         if isinstance(batch, tuple) and len(batch) == 2:
@@ -222,13 +230,13 @@ class Server:
             return {}
         if not isinstance(out, Mapping):
             return {"other": type(out).__name__}
-        if self.outputs is None:
-            assert self.instance is not None
-            self.outputs = self.instance.ports()[1]
+        if self.seat.outputs is None:
+            assert self.seat.instance is not None
+            self.seat.outputs = self.seat.instance.ports()[1]
         found: dict[str, Table | Grid] = {}
         odd: dict[str, str] = {}
         for name, item in out.items():
-            port = self.outputs.get(name)
+            port = self.seat.outputs.get(name)
             if type(item) is Table and port is not None:
                 wanted = [c for c in item if c in port.columns]
                 found[name] = item if len(wanted) == len(item._columns) else item.select(*wanted)
@@ -237,12 +245,12 @@ class Server:
             else:
                 odd[str(name)] = type(item).__name__
         try:
-            heads = self.packer.pack(found, self.outputs, blocks)
+            heads = self.seat.packer.pack(found, self.seat.outputs, blocks)
         except InputError as exc:
             refused = exc
             try:
                 for name, item in found.items():
-                    check(item, self.outputs[name], name)  # which says it in the words of the port
+                    check(item, self.seat.outputs[name], name)  # which says it in the words of the port
             except InputError as better:
                 refused = better
             fix = "report this to the component's author"

@@ -89,7 +89,7 @@ def _kinds(door: Door, *served: str) -> list[object]:
         if specimen.component.kind not in served:
             continue
         fault = specimen.fails
-        if fault is not None and door not in catalogue()[fault].doors:
+        if door not in specimen.doors or (fault is not None and door not in catalogue()[fault].doors):
             continue
         again = fault is not None and fault in shown
         shown.add(fault)
@@ -101,7 +101,9 @@ def _agree(results: Results, name: str, door: Door) -> None:
     """What both doors can see they see alike; a service offers fewer capabilities than the class behind it."""
     here = {i: r for i, r in judged_here(name).items() if door in catalogue()[i].doors}
     both = {i for i in here if "not claimed" not in results[i].reason}
-    reasons = {i: (here[i].reason, results[i].reason) for i in both if here[i].outcome is not results[i].outcome}
+    reasons = {
+        i: (here[i].reason, results[i].reason) for i in both if here[i].outcome is not results[i].outcome
+    }
     assert not reasons
     assert both, "nothing could be compared"
 

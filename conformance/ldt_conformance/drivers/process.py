@@ -27,12 +27,13 @@ _ENDS: Mapping[str, Word] = {"killed": "died", "out of memory": "died", "timed o
 def place_of(
     sites: Sequence[Path], *, python: str = sys.executable, launch: Launch | None = None, **limits: int
 ) -> Place:
-    """Where what lies in these site folders runs: they come before what is installed for ``python``."""
+    """Where what lies in these site folders runs: they come before what is installed for ``python``. All instances of a
+    driver live in one process, as they do in a program that imports the component."""
     launch = launch or Launch()
     path = tuple(str(s) for s in sites)
     found = [*launch.variables, ("PYTHONPATH", ":".join(path))]
     environment = Environment(path[0], "", python, path)
-    return Place(environment, launch=launch._replace(variables=tuple(found)), **limits)
+    return Place(environment, launch=launch._replace(variables=tuple(found), shared=True), **limits)
 
 
 class ProcessDriver(Driver):

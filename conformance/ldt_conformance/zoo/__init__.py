@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from ldt_core.interfaces import Component
 
 from ..example import Example
+from ..requirements import DOORS, Door
 
 MODULES = ("sources", "models", "simulators", "viewers")
 C = TypeVar("C", bound=type[Component])
@@ -20,13 +21,15 @@ C = TypeVar("C", bound=type[Component])
 class Specimen:
     """A component of the zoo with its example. ``fails`` is the one requirement that it breaks; None: it is good.
 
-    ``also`` are requirements that break with it of necessity; keep it empty, and say why where you cannot.
+    ``also`` are requirements that break with it of necessity; keep it empty, and say why where you cannot. ``doors`` are
+    those by which the fault can be seen, where that is fewer than its requirement's: by others it is not judged.
     """
 
     component: type[Component]
     example: Example
     fails: str | None = None
     also: tuple[str, ...] = ()
+    doors: tuple[Door, ...] = DOORS
 
     @property
     def name(self) -> str:

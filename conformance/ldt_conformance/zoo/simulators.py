@@ -268,7 +268,7 @@ class LookingAdvancesChance(GoodSimulator):
         return super().get_state()
 
 
-@mutant("LDT-SIM-DET-01", EXAMPLE)
+@mutant("LDT-SIM-DET-01", EXAMPLE, doors=("here",))  # what goes through a socket is a copy
 class HandsOutItsBuffer(GoodSimulator):
     """Fills one and the same array in every step, also under the tables that it gave before."""
 
