@@ -86,10 +86,7 @@ class ProcessDriver(Driver):
         return super().word_of(error)
 
     def close(self) -> None:
-<<<<<<< HEAD
         super().close()
-=======
         for subject in list(self._opened):
             subject.close()
->>>>>>> c00fe86 (wip)
         end_idle(self.place)
