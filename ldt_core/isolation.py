@@ -11,7 +11,7 @@ import uuid
 import weakref
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict, PrivateAttr, ValidationError, create_model
@@ -124,6 +124,13 @@ def _raise_said(reply: Mapping[str, Any], process: Process) -> None:
     raise kind(error.pop("what"), **error)
 
 
+class Watched(NamedTuple):
+    """``memory`` in bytes; ``dropped`` are columns by port."""
+
+    memory: int
+    dropped: Mapping[str, list[str]]
+
+
 _SEATS = itertools.count(1)
 """Instances of processes that serve many: numbered, never the same twice."""
 
@@ -218,6 +225,11 @@ class _Proxy(Component):
                     self._ask({"do": "finalize"})
             finally:
                 self._close()
+
+    def watch(self) -> Watched:
+        """What its process holds in memory now, and what it gave that was not declared and so left there."""
+        reply, _ = self._ask({"do": "watch"})
+        return Watched(reply["memory"], reply["dropped"])
 
     def finalize_only(self) -> None:
         """Let the component over there finalize, and keep it: what it does afterwards can be seen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import socket
 import threading
 import time
@@ -39,6 +40,7 @@ class Seat:
         self.packer, self.unpacker = Packer(), Unpacker()
         self.outputs: Any = None
         self.batches: Any = None
+        self.dropped: dict[str, list[str]] = {}
         self.flags: list[Any] = []
         self.rng: Any = None
 
@@ -160,6 +162,11 @@ class Server:
     def do_capabilities(self, head: Any, body: Any, blocks: Any) -> dict[str, Any]:
         return {"capabilities": sorted(self.at_work(head).capabilities())}
 
+    def do_watch(self, head: Any, body: Any, blocks: Any) -> dict[str, Any]:
+        self.at_work(head)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return {"memory": pages * resource.getpagesize(), "dropped": self.seat.dropped}
+
     def do_finalize(self, head: Any, body: Any, blocks: Any) -> dict[str, Any]:
         try:
             self.at_work(head).finalize()
@@ -239,7 +246,10 @@ class Server:
             port = self.seat.outputs.get(name)
             if type(item) is Table and port is not None:
                 wanted = [c for c in item if c in port.columns]
-                found[name] = item if len(wanted) == len(item._columns) else item.select(*wanted)
+                if len(wanted) != len(item._columns):
+                    self.seat.dropped[name] = [c for c in item if c not in port.columns]
+                    item = item.select(*wanted)
+                found[name] = item
             elif type(item) is Grid and port is not None:
                 found[name] = item
             else:

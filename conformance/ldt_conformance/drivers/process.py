@@ -15,7 +15,7 @@ from ldt_core.catalog import Offer
 from ldt_core.environments import Environment
 from ldt_core.errors import ChildError
 from ldt_core.interfaces import Component
-from ldt_core.isolation import Launch, Place, describe_isolated, load_isolated
+from ldt_core.isolation import Launch, Place, Watched, describe_isolated, load_isolated
 from ldt_core.process import end_idle
 
 from .base import Driver, Subject, Word
@@ -27,17 +27,17 @@ _ENDS: Mapping[str, Word] = {"killed": "died", "out of memory": "died", "timed o
 def place_of(
     sites: Sequence[Path], *, python: str = sys.executable, launch: Launch | None = None, **limits: int
 ) -> Place:
-    """Where what lies in these site folders runs: they come before what is installed for ``python``. All instances of a
-    driver live in one process, as they do in a program that imports the component."""
+    """Where what lies in these site folders runs: they come before what is installed for ``python``."""
     launch = launch or Launch()
     path = tuple(str(s) for s in sites)
     found = [*launch.variables, ("PYTHONPATH", ":".join(path))]
     environment = Environment(path[0], "", python, path)
-    return Place(environment, launch=launch._replace(variables=tuple(found), shared=True), **limits)
+    return Place(environment, launch=launch._replace(variables=tuple(found)), **limits)
 
 
 class ProcessDriver(Driver):
-    """Drives what a distribution offers, in a process at ``place``.
+    """Drives what a distribution offers, in a process at ``place``. All instances live in one process, as they do in a
+    program that imports the component.
 
     ``scratch`` is where folders must lie that it is to see, if that is not everywhere (a sandbox).
     """
@@ -45,7 +45,8 @@ class ProcessDriver(Driver):
     door = "process"
 
     def __init__(self, offer: Offer, place: Place, *, scratch: Path | None = None) -> None:
-        self.offer, self.place, self.scratch = offer, place, scratch
+        self.offer, self.scratch = offer, scratch
+        self.place = place._replace(launch=place.launch._replace(shared=True))
         self.manifest = offer.describe()
         self._opened: weakref.WeakSet[Subject] = weakref.WeakSet()
 
@@ -79,6 +80,15 @@ class ProcessDriver(Driver):
             yield driver
         finally:
             driver.close()
+
+    def memory(self, subject: Subject) -> int | None:
+        return self._watch(subject).memory
+
+    def dropped(self, subject: Subject) -> Mapping[str, Sequence[str]]:
+        return self._watch(subject).dropped
+
+    def _watch(self, subject: Subject) -> Watched:
+        return self.call("watch", subject.component.watch)  # type: ignore[attr-defined, no-any-return]
 
     def word_of(self, error: BaseException) -> Word:
         if isinstance(error, ChildError):
