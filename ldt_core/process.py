@@ -148,6 +148,10 @@ class Process:
         last = None if timeout is None else time.monotonic() + timeout / 1e6
         cancelled: float | None = None
         while True:
+            if cancelled is None and context is not None and context.cancelled():
+                cancelled = time.monotonic()
+                with suppress(OSError):
+                    self.channel.say({"do": "cancel"})
             try:
                 reply, body = self.channel.hear()
             except BlockingIOError:
@@ -171,10 +175,6 @@ class Process:
             if cancelled is not None and now > cancelled + _PATIENCE:
                 self.end()
                 raise e.Cancelled("the run was cancelled", code="cancelled")
-            if cancelled is None and context is not None and context.cancelled():
-                cancelled = now
-                with suppress(OSError):
-                    self.channel.say({"do": "cancel"})
 
     # -- how it ends --
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,18 @@ def exported(component: type[Component]) -> str:
 
 
 def put_folder(
-    component: type[Component], folder: Path, name: str, *, code: str = "", version: str = "1.0.0"
+    component: type[Component],
+    folder: Path,
+    name: str,
+    *,
+    code: str = "",
+    version: str = "1.0.0",
+    claims: Iterable[str] = (),
 ) -> Path:
     """Write the source folder of the distribution ``name``: pyproject.toml, LICENSE, package, component.json.
 
-    ``code`` is what the package holds; without it, it offers the class from where it lies.
+    ``code`` is what the package holds; without it, it offers the class from where it lies. ``claims`` are capabilities
+    that its manifest has beside those that the class shows.
     """
     package = folder / package_of(name)
     package.mkdir(parents=True)
@@ -63,11 +71,13 @@ def put_folder(
     (folder / "pyproject.toml").write_text(project, encoding="utf-8")
     (folder / "LICENSE").write_text(licence_text(), encoding="utf-8")
     (package / "__init__.py").write_text(code or exported(component), encoding="utf-8")
+    said = describe(component)
+    said["capabilities"] = sorted({*said["capabilities"], *claims})
     manifest = {
         "contract": CONTRACT,
         "distribution": name,
         "version": version,
-        "components": [describe(component)],
+        "components": [said],
         "commands": [],
     }
     (package / "component.json").write_text(render(manifest), encoding="utf-8")

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from ..errors import Unsupported
+from ..errors import InputError, Unsupported
 from ..interfaces import Simulator, Step, Window
 from ..tables import Tables, check
 from .problems import Problem, contained
@@ -128,7 +128,7 @@ class Session:
         assert self._component is not None
         if "state" not in self._component.capabilities():
             raise Unsupported(f"'{self.served.id}' does not give or take its state", code="Unsupported")
-        at = len(_STATE) + _SIZE.size
+        at, before = len(_STATE) + _SIZE.size, self._context.rng_state
         try:
             if state[: len(_STATE)] != _STATE:
                 raise ValueError("it does not begin as one")
@@ -136,8 +136,15 @@ class Session:
             rng = json.loads(state[at : at + size])["rng"]
             self._context.rng_state = rng
         except (ValueError, KeyError, TypeError, struct.error) as exc:
-            raise Problem(400, "this is no state", f"{type(exc).__name__}: {exc}") from exc
-        self._component.set_state(state[at + size :])
+            what = f"this is no state: {type(exc).__name__}: {exc}"
+            raise InputError(
+                what, code="state refused", where="state", fix="give one that came from here"
+            ) from exc
+        try:
+            self._component.set_state(state[at + size :])
+        except BaseException:
+            self._context.rng_state = before  # what was refused has changed nothing
+            raise
 
     def close(self) -> Future[None]:
         """Finalize in the session's thread, behind whatever still runs there."""
@@ -222,12 +229,14 @@ class Sessions:
         async with session.lock:
             if seq == session.seq and seq > 0:
                 if digest != session.request:
+                    if session.broken:
+                        raise _over()
                     raise Problem(409, "seq used", f"seq {seq} was another step")
                 return session.answer
             if seq != session.seq + 1:
                 raise Problem(409, "seq out of order", f"the next seq is {session.seq + 1}, not {seq}")
             if session.broken:
-                raise Problem(409, "session failed", "an earlier step failed; make a new session")
+                raise _over()
             if not start < until:
                 raise Problem(400, "no step", "until lies after start", type="invalid-parameter-value")
             given = tables()
@@ -257,3 +266,10 @@ class Sessions:
     def close_all(self) -> list[Future[None]]:
         """What has begun to end."""
         return [ending for id in list(self.open) for ending in self.close(id)]
+
+
+def _over() -> Problem:
+    what = "an earlier step failed; make a new session"
+    problem = Problem(409, "session failed", what)
+    problem.more["ldt"] = {"class": "RemoteError", "code": "session lost", "what": what}
+    return problem

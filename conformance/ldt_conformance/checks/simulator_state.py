@@ -55,6 +55,11 @@ def goes_on_from_its_state(trial: Trial) -> None:
 def _begun(trial: Trial) -> Run:
     run = start_run(trial)
     if "state" not in run.subject.capabilities():
+        trial.expect(
+            bool(trial.manifest.get("dynamic")),
+            "its manifest claims 'state', and it has none",
+            expected="a claim that is kept; only what depends on parameters may be narrowed by them",
+        )
         raise NotApplicable("with the example's parameters it claims no state")
     return run
 

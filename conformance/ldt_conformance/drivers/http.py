@@ -150,6 +150,8 @@ class HttpDriver(Driver):
     def word_of(self, error: BaseException) -> Word:
         if isinstance(error, Unreachable):
             return "too long" if "too long" in error.what else "died"
+        if isinstance(error, RemoteError) and error.code == "session lost":
+            return "died"
         return super().word_of(error)
 
     def close(self) -> None:

@@ -289,7 +289,7 @@ class SeededFromNowhere(GoodSimulator):
         return float(np.random.default_rng().uniform(0.8, 1.0))
 
 
-@mutant("LDT-SIM-RESET-01", EXAMPLE)
+@mutant("LDT-SIM-RESET-01", EXAMPLE, doors=("here", "process"))  # a service begins anew by a new session
 class KeepsItsClock(GoodSimulator):
     """A second ``initialize`` empties the gullies but goes on at the old time."""
 
@@ -403,7 +403,7 @@ class RunsItsStates(GoodSimulator):
         return time, wind, np.array(volume)
 
 
-@mutant("LDT-SIM-STEP-01", EXAMPLE)
+@mutant("LDT-SIM-STEP-01", EXAMPLE, doors=("here",))  # elsewhere it is too quick to be cancelled half-way
 class ForgetsToRollBack(GoodSimulator):
     """A step that was cancelled half-way leaves half of it behind."""
 

@@ -296,7 +296,7 @@ class OtherNames(GoodSource):
         return found.with_columns(name=np.array([f"Station {i}" for i in range(len(found))], object))
 
 
-@mutant("LDT-SRC-DET-01", EXAMPLE)
+@mutant("LDT-SRC-DET-01", EXAMPLE, doors=("here", "process"))  # a service remembers what it has read
 class OrderOfAHash(GoodSource):
     """Gives the rows of a batch in an order that nobody knows."""
 
@@ -345,7 +345,7 @@ class SwappedAxes(GoodSource):
         return shapely.Point(station[3], station[2])
 
 
-@mutant("LDT-SRC-CRS-01", EXAMPLE)
+@mutant("LDT-SRC-CRS-01", EXAMPLE, doors=("here", "process"))  # a service refuses or filters them first
 class OtherCrs(GoodSource):
     """Says another CRS than that of its positions."""
 
@@ -391,7 +391,7 @@ class NumberForMissing(GoodSource):
         return table
 
 
-@mutant("LDT-SRC-NULL-01", EXAMPLE)
+@mutant("LDT-SRC-NULL-01", EXAMPLE, doors=("here", "process"))  # a service refuses or filters them first
 class NanForMissing(GoodSource):
     """Writes NaN where a value is missing."""
 
