@@ -230,7 +230,9 @@ def test_parameters_that_do_not_fit_make_no_session(node: str, params: Any) -> N
 def test_a_step_that_is_none_uses_up_no_number(node: str, more: Any) -> None:
     session = new(node).json["session"]
     refused(step(node, session, 1, 1.0, **more), 400)
-    refused(ask("POST", f"{node}/sessions/{session}/step", b"{"), 400)
+    for body in (b"{", b"[]", b'{"seq": "\xff"}'):
+        refused(ask("POST", f"{node}/sessions/{session}/step", body, Content_Type="application/json"), 400)
+    refused(ask("POST", f"{node}/sessions/{session}/step", b"{}", Content_Type="text/plain"), 415)
     assert step(node, session, 1, 1.0).status == 200
     ask("DELETE", f"{node}/sessions/{session}")
 

@@ -42,18 +42,25 @@ const manifest = {
   digest: digest(fs.readFileSync(__filename)),
 };
 
-const done = { description: "done" };
+const JSON_TYPE = "application/json", BYTES = "application/octet-stream", PROBLEM = "application/problem+json";
+const holds = (type) => ({ [type]: { schema: { type: type === BYTES ? "string" : "object" } } });
+const problems = { description: "a problem, in the words of the contract", content: holds(PROBLEM) };
+const gives = (status, type) => ({ [status]: { description: "done", ...(type && { content: holds(type) }) }, default: problems });
+const takes = (type) => ({ required: true, content: holds(type) });
 const id = { name: "id", in: "path", required: true, schema: { type: "string" } };
-const body = { required: true, content: { "application/json": { schema: { type: "object" } } } };
 const api = {
   openapi: "3.0.3",
   info: { title: manifest.title, version: "1.0.0" },
   paths: {
-    "/component": { get: { responses: { 200: done } } },
-    "/sessions": { post: { requestBody: body, responses: { 201: done } } },
-    "/sessions/{id}": { parameters: [id], delete: { responses: { 204: done } } },
-    "/sessions/{id}/step": { parameters: [id], post: { requestBody: body, responses: { 200: done } } },
-    "/sessions/{id}/state": { parameters: [id], get: { responses: { 200: done } }, put: { responses: { 204: done } } },
+    "/component": { get: { responses: gives(200, JSON_TYPE) } },
+    "/sessions": { post: { requestBody: takes(JSON_TYPE), responses: gives(201, JSON_TYPE) } },
+    "/sessions/{id}": { parameters: [id], delete: { responses: gives(204) } },
+    "/sessions/{id}/step": { parameters: [id], post: { requestBody: takes(JSON_TYPE), responses: gives(200, JSON_TYPE) } },
+    "/sessions/{id}/state": {
+      parameters: [id],
+      get: { responses: gives(200, BYTES) },
+      put: { requestBody: takes(BYTES), responses: gives(204) },
+    },
   },
 };
 
@@ -129,20 +136,21 @@ function restore(session, text) {
   try {
     level = JSON.parse(text);
   } catch {} // told below
-  if (!depth(level)) throw problem(400, "this is no state of a tank");
+  if (!depth(level)) throw refusal("InputError", "this is no state of a tank");
   session.tank.level = level;
 }
 
 // -- HTTP --------------------------------------------------------------------------------------------------------
 
 const problem = (status, title) => Object.assign(new Error(title), { status });
+const utf8 = new TextDecoder("utf-8", { fatal: true }); // what is no UTF-8 is refused, not guessed
 const now = () => performance.now(); // a clock that nobody sets back
 const depth = (value) => Number.isFinite(value) && value >= 0;
 const refusal = (kind, what) => Object.assign(problem(400, what), { ldt: { class: kind, code: kind, what } });
 
 function json(bytes) {
   try {
-    const value = JSON.parse(bytes.toString() || "{}");
+    const value = JSON.parse(utf8.decode(bytes) || "{}");
     if (value && typeof value === "object" && !Array.isArray(value)) return value;
   } catch {} // told below
   throw problem(400, "a JSON object is expected");
@@ -155,6 +163,9 @@ function answer(request, bytes) {
   if (route === "GET ") return [200, { title: manifest.title, links: [{ href: "/api", rel: "service-desc" }] }];
   if (route === "GET component") return [200, manifest];
   if (route === "GET api") return [200, api];
+  const type = part === "state" ? BYTES : JSON_TYPE;
+  if (/^P/.test(request.method) && request.headers["content-type"]?.split(";")[0].trim() !== type)
+    throw problem(415, `bodies here are ${type}`);
   if (route === "POST sessions") return [201, create(json(bytes), digest(bytes), request.headers["idempotency-key"])];
   const session = sessions.get(name);
   if (room !== "sessions" || !session) throw problem(404, "there is no such thing");
@@ -175,11 +186,11 @@ const server = http.createServer((request, response) => {
     try {
       if (size > LARGEST) throw problem(413, "that is too large");
       [status, content] = answer(request, Buffer.concat(parts));
-      type = Buffer.isBuffer(content) ? "application/octet-stream" : "application/json";
+      type = Buffer.isBuffer(content) ? BYTES : JSON_TYPE;
     } catch (error) {
       status = error.status ?? 500;
       content = { title: error.message, status, ldt: error.ldt };
-      type = "application/problem+json";
+      type = PROBLEM;
     }
     const data = content === undefined ? "" : Buffer.isBuffer(content) ? content : JSON.stringify(content);
     response.writeHead(status, { "Content-Type": type, "Content-Length": Buffer.byteLength(data) }).end(data);
