@@ -211,10 +211,14 @@ class Interface:
         return {n: to_json(t, ports[n]) for n, t in data.items()}
 
     def execution(self) -> Request:
-        values = {n: {"value": t} for n, t in self.inputs(None).items()}
-        inputs = {"params": self.params, "context": self.context(), **values}
+        return self.execution_of(self.params, self.inputs(None))
+
+    def execution_of(self, params: Mapping[str, Any], tables: Mapping[str, Any]) -> Request:
+        """As a twin sends it: every input qualified."""
+        inputs = {"params": params, "context": self.context(), **tables}
         name = quote(self.manifest["id"], safe="")
-        return Request.of("POST", f"/processes/{name}/execution", {"inputs": inputs, "response": "document"})
+        content = {"inputs": {n: {"value": v} for n, v in inputs.items()}, "response": "document"}
+        return Request.of("POST", f"/processes/{name}/execution", content)
 
     def new_session(self, **headers: str) -> Request:
         content = {"params": self.params, "context": self.context(), "inputs": self.inputs("start")}

@@ -207,7 +207,6 @@ class Standing:
         for name, value in self._bad_params():
             yield f"the parameter '{name}' as {value!r}", self._with_params({name: value}), ("ParamError",)
         if service.kind == "simulator":
-            step = service.step(self.session, 1)
             yield "a session that is not there", service.step("nothing-of-this-name", 1), ()
             yield "a step backwards", service.step(self.session, 1, until=-1), ()
             wanted = [n for n, p in service.ports[0].items() if p.at == "step" and not p.optional]
@@ -216,27 +215,13 @@ class Standing:
                     self.session, 1, inputs={**service.inputs("step"), name: {"columns": 5}}
                 )
                 yield f"the input '{name}' as no table", spoilt, ("InputError",)
-            assert step.body is not None
         if service.kind == "model":
-            execution = service.execution().target
-            yield (
-                "a process that is not there",
-                Request.of("POST", "/processes/nothing-of-this-name/execution", {"inputs": {}}),
-                (),
-            )
+            nowhere = "/processes/nothing-of-this-name/execution"
+            yield "a process that is not there", Request.of("POST", nowhere, {"inputs": {}}), ()
             values: Mapping[str, Any] = service.inputs(None)
             for name in values:
-                inputs = {
-                    "params": service.params,
-                    "context": service.context(),
-                    **values,
-                    name: {"columns": 5},
-                }
-                yield (
-                    f"the input '{name}' as no table",
-                    Request.of("POST", execution, {"inputs": inputs}),
-                    ("InputError",),
-                )
+                spoilt = service.execution_of(service.params, {**values, name: {"columns": 5}})
+                yield f"the input '{name}' as no table", spoilt, ("InputError",)
 
     def _port(self) -> str:
         return next(iter(self.service.ports[1]))
@@ -263,5 +248,4 @@ class Standing:
         content = {"params": params, "context": service.context(), "inputs": service.inputs("start")}
         if service.kind == "simulator":
             return Request.of("POST", "/sessions", content)
-        inputs = {**service.inputs(None), "params": params, "context": service.context()}
-        return Request.of("POST", service.execution().target, {"inputs": inputs})
+        return service.execution_of(params, service.inputs(None))

@@ -87,7 +87,7 @@ def it_offers_what_its_kind_needs(service: Interface) -> None:
     trial = service.trial
     manifest = service.manifest
     trial.expect(True, "the manifest can be read")
-    needed = [("GET", "component"), *NEEDED[service.kind]]
+    needed = list(NEEDED[service.kind])
     if "state" in manifest["capabilities"]:
         needed += OF_STATE
     if manifest.get("dynamic"):
