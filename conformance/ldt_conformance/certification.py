@@ -112,8 +112,6 @@ def _judged(
     """Every result, and everything that is owed."""
     results: list[Result] = []
     owed: list[tuple[str, str | None]] = []
-    if target.unmet is not None:
-        return [target.unmet], [(target.unmet.requirement, None)]
     examples: dict[str, Example] = {}
     for id in chosen:
         examples[id] = _example(target, target.drivers[id])

@@ -107,27 +107,29 @@ class Interface:
     # -- what it says of itself --
 
     @cached_property
-    def raw_document(self) -> Answer:
-        """The answer that holds the OpenAPI document: at ``/api``, or where the landing page says that it is."""
+    def raw_document(self) -> tuple[str, Answer]:
+        """Where the OpenAPI document is, and the answer that holds it: at ``/api``, or where the landing page leads to."""
         answer = self.get("/api", OPENAPI)
         if answer.status != 404:
-            return answer
+            return "GET /api", answer
         for link in self.get("/").object.get("links") or []:
             if isinstance(link, Mapping) and link.get("rel") == "service-desc" and link.get("href"):
                 place = urlsplit(urljoin(f"{self.asker.address}/", str(link["href"])))
                 mine = urlsplit(self.asker.address)
                 if place.netloc == mine.netloc and place.path.startswith(self.asker.base):
                     query = f"?{place.query}" if place.query else ""
-                    return self.get(place.path[len(self.asker.base) :] + query, OPENAPI)
-        return answer
+                    target = place.path[len(self.asker.base) :] + query
+                    return f"GET {target}", self.get(target, OPENAPI)
+        return "GET /api", answer
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """For a service whose document was found to be good."""
+        where, answer = self.raw_document
         try:
-            return rules.read(self.raw_document.body)
+            return rules.read(answer.body)
         except rules.Unreadable as exc:
-            self.trial.fail(f"the document cannot be read: {exc}", got=str(self.raw_document))
+            self.trial.fail(f"the OpenAPI document cannot be read: {exc}", given=where, got=str(answer))
 
     @cached_property
     def operations(self) -> list[Operation]:

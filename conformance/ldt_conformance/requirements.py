@@ -90,8 +90,8 @@ def export() -> dict[str, Any]:
 def profile(
     kind: str | None, level: int, claims: Iterable[str], door: Door, *, service: bool = False
 ) -> list[tuple[Requirement, str]]:
-    """What a component of ``kind`` owes at ``level`` (the package, where ``kind`` is None), with the reason why a
-    requirement does not apply, or an empty text. Only claims and the door decide, never what a component looks like."""
+    """What a component of ``kind`` owes at ``level`` (the package, where ``kind`` is None; a service that does not say
+    what it is, where it is empty), with the reason why a requirement does not apply, or an empty text. Only claims and the door decide, never what a component looks like."""
     claims = set(claims)
     owed = []
     for requirement in released().values():
@@ -100,6 +100,8 @@ def profile(
         area = requirement.area
         if kind is None:
             wanted = area == "PKG"
+        elif not kind:
+            wanted = service and area == "HTTP"
         else:
             wanted = area == "COR" or KINDS.get(area) == kind or (service and area == "HTTP")
         if not wanted:

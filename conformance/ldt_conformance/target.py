@@ -16,29 +16,22 @@ from urllib.parse import unquote, urlparse
 
 from ldt_core.catalog import Offer, cache_folder, installed
 from ldt_core.environments import Environment, solve
-from ldt_core.errors import PluginError, RemoteError, Unreachable, nearest
+from ldt_core.errors import PluginError, RemoteError, nearest
 from ldt_core.isolation import Place
 from ldt_core.remote.manifests import access_of
 
 from .artefact import Artefact, open_folder, open_installed, open_wheel
 from .drivers.base import Driver
-from .drivers.http import HttpDriver
+from .drivers.http import UnreadDriver, reach
 from .drivers.process import ProcessDriver
-from .outcome import Evidence, Outcome, Result
 from .progress import Progress
 from .report import Subject
 from .vendor import NAME, VendorFile, read_vendor
 
-SAYS_WHAT_IT_IS = "LDT-HTTP-PROF-01"
-"""What a service fails that cannot even be asked what it is."""
-
 
 @dataclass
 class Target:
-    """What is judged: drivers by component, the artefact that they come from, and the vendor's file.
-
-    ``unmet`` is what was found where it did not come to a driver.
-    """
+    """What is judged: drivers by component, the artefact that they come from, and the vendor's file."""
 
     subject: Subject
     drivers: dict[str, Driver] = field(default_factory=dict)
@@ -47,7 +40,6 @@ class Target:
     folder: Path = field(default_factory=Path)
     notes: list[str] = field(default_factory=list)
     sandbox: str = "none"
-    unmet: Result | None = None
 
     @property
     def service(self) -> bool:
@@ -155,18 +147,18 @@ def _wheel(artefact: Artefact, kind: Any, vendor: Path | None, progress: Progres
 
 
 def _service(address: str, vendor: Path | None) -> Target:
-    """A service at its address. What does not even say what it is has failed, or cannot be told, at that."""
+    """A service at its address."""
     found = read_vendor(vendor) if vendor is not None else VendorFile()
     variable = found.service.token_variable
     access = {"token": os.environ[variable]} if variable and variable in os.environ else {}
     subject = Subject(name=address, kind="service", address=address)
-    try:
-        driver = HttpDriver(address, access=access)
-    except RemoteError as exc:
-        outcome = Outcome.CANT_TELL if isinstance(exc, Unreachable) else Outcome.FAILED
-        evidence = Evidence(what=exc.what, given=f"GET {address}/component", got=str(exc), mend=exc.fix)
-        unmet = Result(requirement=SAYS_WHAT_IT_IS, outcome=outcome, reason=exc.what, evidence=evidence)
-        return _with_vendor(Target(subject, unmet=unmet), vendor)
+    driver = reach(address, access=access)
+    if isinstance(driver, UnreadDriver):
+        target = Target(subject, {address: driver})
+        target.notes.append(
+            f"It does not say what it is, and is judged as a service alone: {driver.error.what}."
+        )
+        return _with_vendor(target, vendor)
     manifest = driver.manifest
     known = subject.model_copy(
         update={

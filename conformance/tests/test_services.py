@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ldt_conformance.certification import run
 from ldt_conformance.drivers.http import UnreadDriver, reach
 from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
-from ldt_conformance.outcome import Outcome, Result
+from ldt_conformance.outcome import Outcome, Result, Verdict
 from ldt_conformance.requirements import catalogue, released
 from ldt_conformance.zoo.services import Layer, OneAtATime, driver, listening, services, serving
 
@@ -106,10 +107,20 @@ CONTROLS: dict[str, tuple[Any, Outcome, str]] = {
 def test_what_is_no_service_earns_nothing_and_is_told(name: str) -> None:
     app, outcome, words = CONTROLS[name]
     with listening(app) as address:
-        results = _judged(_unread(address), Example(), quick=True)
+        found = reach(address, patience=1.0)
+        assert isinstance(found, UnreadDriver)
+        results = _judged(found, Example(), quick=True)
     assert results["LDT-HTTP-OAS-01"].outcome is outcome
     assert words in results["LDT-HTTP-OAS-01"].reason
     assert not [r for r in results.values() if r.outcome is Outcome.PASSED]
+
+
+def test_the_command_says_what_came_of_what_is_no_service(capfd: pytest.CaptureFixture[str]) -> None:
+    with listening(_answering(200, b"{}")) as address:
+        found = run(address)
+    assert found.verdict is Verdict.FAILED
+    assert {r.requirement for r in found.results} == {r for r in OURS if catalogue()[r].level == 1}
+    assert "It does not say what it is" in found.notes[0]
 
 
 def test_nobody_there_is_no_fault_of_a_component() -> None:
@@ -118,10 +129,3 @@ def test_nobody_there_is_no_fault_of_a_component() -> None:
     results = _judged(reach(address), Example())
     assert {r.outcome for r in results.values()} == {Outcome.CANT_TELL, Outcome.UNTESTED}
     assert "takes no connection" in results["LDT-HTTP-OAS-01"].reason
-
-
-def _unread(address: str) -> UnreadDriver:
-    """Without waiting for the manifest of what never answers, as long as its client would."""
-    from ldt_core.errors import RemoteError
-
-    return UnreadDriver(address, RemoteError("unread", code="refused"), access=None, fixed=None)

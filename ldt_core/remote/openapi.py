@@ -339,8 +339,8 @@ def validate(content: Any, address: str) -> dict[str, Any]:
             f"version {content['swagger']}" if isinstance(content, dict) and "swagger" in content else "none"
         )
         raise _odd(address, f"it is no OpenAPI 3 document (it says: {said})")
-    if content["openapi"].split(".")[:2] not in (["3", "0"], ["3", "1"]):
-        raise _odd(address, f"it is of OpenAPI {content['openapi']:.20}, and 3.0 and 3.1 are read")
+    if content["openapi"].split(".")[:2] not in (["3", "0"], ["3", "1"], ["3", "2"]):
+        raise _odd(address, f"it is of OpenAPI {content['openapi']:.20}, and 3.0, 3.1 and 3.2 are read")
     _refuse_far_references(content, address)
     from openapi_spec_validator import validate as check
     from openapi_spec_validator.validation.exceptions import OpenAPIValidationError

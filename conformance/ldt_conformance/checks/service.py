@@ -30,23 +30,16 @@ REFUSED_AS = {"ParamError", "InputError", "NotFound", "Unavailable", "Unsupporte
 @check_service("LDT-HTTP-OAS-01")
 def its_document_is_valid_and_self_contained(service: Interface) -> None:
     trial = service.trial
-    answer = service.raw_document
+    where, answer = service.raw_document
     trial.expect(
         answer.status == 200,
         "there is no OpenAPI document at /api",
-        given="GET /api",
+        given=where,
         expected="200 with an OpenAPI document",
         got=str(answer),
     )
     document = service.document
-    found = rules.faults(document)
-    trial.expect(
-        not found,
-        f"the OpenAPI document has {len(found)} faults; the first: {found[0]}" if found else "",
-        given="GET /api",
-        expected=found[0].mend if found else None,
-        got=[str(f) for f in found],
-    )
+    _nothing_found(service, rules.faults(document), "has faults")
     trial.expect(
         bool(document.get("paths")),
         "the OpenAPI document has no paths",
@@ -57,12 +50,16 @@ def its_document_is_valid_and_self_contained(service: Interface) -> None:
 
 @check_service("LDT-HTTP-OAS-02")
 def its_document_misleads_nobody(service: Interface) -> None:
-    trial = service.trial
-    found = blind_spots(service.document)
-    trial.expect(
+    _nothing_found(service, blind_spots(service.document), "misleads")
+
+
+def _nothing_found(service: Interface, found: list[rules.Finding], what: str) -> None:
+    """Count one observation: there is no finding."""
+    first = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    service.trial.expect(
         not found,
-        f"the OpenAPI document misleads in {len(found)} places; the first: {found[0]}" if found else "",
-        given="GET /api",
+        f"the OpenAPI document {what}: {found[0]}{first}" if found else "",
+        given=service.raw_document[0],
         expected=found[0].mend if found else None,
         got=[str(f) for f in found],
     )

@@ -17,6 +17,7 @@ from ldt_core.isolation import Place
 from ldt_core.remote.client import load_remote
 from ldt_core.remote.manifests import access_of, offer_of, refresh
 
+from ..services import Asker, Unanswered
 from .base import Driver, Subject, Word
 
 _PATIENCE = 10.0
@@ -194,10 +195,19 @@ class UnreadDriver(Driver):
 
 
 def reach(
-    address: str, *, access: Mapping[str, Any] | None = None, fixed: Mapping[str, Any] | None = None
+    address: str,
+    *,
+    access: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, Any] | None = None,
+    patience: float = 10.0,
 ) -> HttpDriver | UnreadDriver:
-    """The driver of what answers at ``address``, whatever it answers."""
+    """The driver of what answers at ``address``, whatever it answers; what does not begin to within ``patience`` seconds
+    is not asked again."""
     try:
+        Asker(address, (access or {}).get("token"), patience=patience).get("/component")
         return HttpDriver(address, access=access, fixed=fixed)
+    except Unanswered as exc:
+        error = RemoteError(f"{address} does not answer: {exc.what}", code="unreachable")
+        return UnreadDriver(address, error, access=access, fixed=fixed)
     except RemoteError as exc:
         return UnreadDriver(address, exc, access=access, fixed=fixed)

@@ -17,7 +17,7 @@ from ldt_core.interfaces import Component
 from ..drivers.base import Driver
 from ..drivers.http import reach
 from ..example import Example
-from . import Specimen, models, simulators
+from . import Specimen, models, simulators, sources
 from .serving import fixed
 
 TOKEN = "zoo-Token-7"  # noqa: S105 - locks nothing but a specimen
@@ -29,6 +29,7 @@ class Asked:
     method: str
     path: str
     headers: Mapping[str, str]
+    query: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Layer:
             await self.app(scope, receive, send)
             return
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        asked = Asked(scope["method"], scope["path"], headers)
+        asked = Asked(scope["method"], scope["path"], headers, scope["query_string"].decode("latin-1"))
         given = self.asked(asked)
         if given is None:
             given = await self._through(scope, receive)
@@ -186,6 +187,14 @@ class GoodSimulatorService(Layer):
 
 
 @specimen
+class GoodSourceService(Layer):
+    """A source, as it is served."""
+
+    component = sources.GoodSource
+    example = sources.EXAMPLE
+
+
+@specimen
 class GoodLockedService(Layer):
     """A model behind a token."""
 
@@ -292,6 +301,19 @@ class OtherOutputs(Layer):
         return given.with_json({"heat": given.json["load"]})
 
 
+@specimen
+class NoItems(Layer):
+    """A collection whose rows are not documented."""
+
+    fails = "LDT-HTTP-PROF-01"
+    component = sources.GoodSource
+    example = sources.EXAMPLE
+
+    def document(self, content: dict[str, Any]) -> None:
+        for path in [p for p in content["paths"] if p.endswith("/items")]:
+            del content["paths"][path]
+
+
 # -- what it answers ---------------------------------------------------------------------------------------
 
 
@@ -316,6 +338,18 @@ class TripsOverText(Layer):
     def asked(self, asked: Asked) -> Given | None:
         accept = asked.headers.get("accept", "")
         return Given(500, b"Internal Server Error", "text/plain") if len(accept) > 1000 else None
+
+
+@specimen
+class BadDayBreaks(Layer):
+    """A server error for a day that the calendar does not have."""
+
+    fails = "LDT-HTTP-RESP-01"
+    component = sources.GoodSource
+    example = sources.EXAMPLE
+
+    def asked(self, asked: Asked) -> Given | None:
+        return Given(500, b"{}") if "2020-02-30" in asked.query else None
 
 
 @specimen
