@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import uvicorn
 import ldt_core as ldt
 from ldt_core import errors as e
 from ldt_core.catalog import load
+from ldt_core.commands.serving import listen
 from ldt_core.remote.manifests import access_of, offer_of, refresh
 from ldt_core.remote.served import Served
 from ldt_core.remote.server import Rules, make_app
@@ -28,7 +28,7 @@ from ldt_core.twin import load_twin
 @contextmanager
 def listening(app: Any) -> Iterator[str]:
     """The address of an ASGI application that runs in a thread of this process."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     ready = threading.Event()

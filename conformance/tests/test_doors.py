@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import pytest
 from ldt_conformance.drivers.base import Raised, Subject
 from ldt_conformance.drivers.here import HereDriver
@@ -20,6 +21,8 @@ from ldt_conformance.zoo.models import EXAMPLE, GoodModel
 import ldt_core as ldt
 from ldt_core.isolation import Launch
 
+DEEDS = ("where", "die", "exit", "shout", "garble", "own", "work")
+
 
 class OwnInputError(ldt.InputError):
     """A component's own class of a word of the contract."""
@@ -30,6 +33,13 @@ class Teller(GoodModel):
 
     class Params(GoodModel.Params):
         deed: str = "where"
+
+        @pydantic.field_validator("deed")
+        @classmethod
+        def known(cls, deed: str) -> str:
+            if deed not in DEEDS:
+                raise ValueError("what is that?")
+            return deed
 
     def compute(self, inputs: ldt.Tables) -> ldt.Tables:
         if self.params.deed == "die":
@@ -161,9 +171,10 @@ def test_a_component_that_prints_without_end_holds_nobody_up(
 
 def test_a_refused_parameter_is_a_config_error_at_every_door(apart: ProcessDriver, service: Service) -> None:
     for driver in (HereDriver(Teller), apart, HttpDriver(service.address)):
-        with pytest.raises(Raised) as caught:
-            driver.open({"threshold": "warm"}, ldt.Context())
-        assert (caught.value.word, caught.value.path) == ("config", ("threshold",))
+        for name in ("threshold", "deed"):
+            with pytest.raises(Raised) as caught:
+                driver.open({name: "warm"}, ldt.Context())
+            assert (caught.value.word, caught.value.path) == ("config", (name,))
 
 
 def test_the_manifest_of_the_artefact_is_what_the_code_says(apart: ProcessDriver) -> None:

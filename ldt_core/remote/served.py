@@ -109,8 +109,9 @@ class Served:
         try:
             found = self.component.Params.model_validate(whole, context={"base": self.base})
         except ValidationError as exc:
-            said = [f"{'.'.join(map(str, i['loc']))}: {i['msg']}" for i in exc.errors(include_input=False)]
-            raise ParamError("; ".join(said)[:1000], code="bad value") from None
+            items = [(".".join(map(str, i["loc"])), i["msg"]) for i in exc.errors(include_input=False)]
+            said = "; ".join(f"{place}: {why}" for place, why in items)
+            raise ParamError(said[:1000], code="bad value", where=items[0][0]) from None
         for name in raw:
             if any(files_of(getattr(found, name))):
                 raise ParamError(

@@ -173,6 +173,7 @@ def serve_bytes(listener: int) -> None:
 def running(name: str) -> Iterator[tuple[str, int]]:
     """Where one of the above listens, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as `ldt remote serve` does
         words = [sys.executable, __file__, name, str(listener.fileno())]
         process = subprocess.Popen(words, pass_fds=[listener.fileno()])
         try:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from ldt_core.commands.serving import listen
 from ldt_core.interfaces import Component
 
 from ..drivers.base import Driver
@@ -156,7 +157,7 @@ def listening(app: Any) -> Iterator[str]:
             await super().startup(sockets)
             ready.set()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
         server = Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -40,11 +39,12 @@ def main(arguments: list[str]) -> int:
     from starlette.routing import Mount
 
     from ldt_core.catalog import installed, load
+    from ldt_core.commands.serving import listen
     from ldt_core.remote.served import Served
     from ldt_core.remote.server import make_app
 
     wanted: Mapping[str, Any] = json.loads(arguments[0])
-    with tempfile.TemporaryDirectory(prefix="ldt-zoo-") as cache, socket.socket() as listener:
+    with tempfile.TemporaryDirectory(prefix="ldt-zoo-") as cache, listen("127.0.0.1", 0) as listener:
         routes = [
             Mount(
                 f"/{o.distribution}",
@@ -53,8 +53,6 @@ def main(arguments: list[str]) -> int:
             for o in installed().offers
             if o.distribution in wanted
         ]
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
         print(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
         uvicorn.Server(uvicorn.Config(Starlette(routes=routes), log_level="warning")).run(sockets=[listener])
     return 0

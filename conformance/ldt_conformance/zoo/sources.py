@@ -337,7 +337,7 @@ class FirstHourTwice(GoodSource):
         return utc(wall, 0)
 
 
-@mutant("LDT-SRC-CRS-01", EXAMPLE)
+@mutant("LDT-SRC-CRS-01", EXAMPLE, doors=("here", "process"))  # a service finds none of it in the area
 class SwappedAxes(GoodSource):
     """Gives latitude as x and longitude as y."""
 
