@@ -13,6 +13,7 @@ from .budget import TooLong, within
 from .checks import Check, checks
 from .drivers.base import Driver, Raised
 from .example import Example
+from .observe import Bench
 from .outcome import Evidence, Outcome, Result
 from .package_trial import PackageTrial
 from .requirements import Requirement, profile
@@ -69,10 +70,15 @@ def judge_package(
 ) -> list[Result]:
     """One result for every requirement that the package as a whole owes; ``examples`` are its components', by id."""
 
-    def begin(requirement: Requirement) -> Trial:
-        return PackageTrial(requirement, artefact, examples, quick)
+    bench = Bench(artefact, examples)
 
-    return _run(profile(None, level, (), "process"), None, begin, only, tell)
+    def begin(requirement: Requirement) -> Trial:
+        return PackageTrial(requirement, bench, quick)
+
+    try:
+        return _run(profile(None, level, (), "process"), None, begin, only, tell)
+    finally:
+        bench.close()
 
 
 def _run(
@@ -147,7 +153,7 @@ def _once(requirement: Requirement, check: Check, begin: Begun) -> tuple[dict[st
         with within(requirement.seconds):
             check(trial)
         outcome = Outcome.PASSED if trial.observations else Outcome.CANT_TELL
-        reason = "" if trial.observations else "the check saw nothing"
+        reason = "; ".join(trial.notes) if trial.observations else "the check saw nothing"
     except Failed as failed:
         outcome, evidence, reason = Outcome.FAILED, failed.evidence, failed.evidence.what
     except Raised as raised:

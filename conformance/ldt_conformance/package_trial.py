@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ldt_core.interfaces import Component
@@ -10,6 +9,7 @@ from ldt_core.interfaces import Component
 from .artefact import Artefact
 from .drivers.base import Driver
 from .example import Example
+from .observe import Bench
 from .requirements import Requirement
 from .trial import Trial
 
@@ -30,13 +30,10 @@ class PackageDriver(Driver):
 
 
 class PackageTrial(Trial):
-    """One requirement tried on one package. ``examples`` are those of its components, by id."""
+    """One requirement tried on one package, at a bench that all its requirements share."""
 
     artefact: Artefact
-    examples: Mapping[str, Example]
 
-    def __init__(
-        self, requirement: Requirement, artefact: Artefact, examples: Mapping[str, Example], quick: bool
-    ) -> None:
-        super().__init__(requirement, PackageDriver(artefact), Example(), artefact, quick)
-        self.examples = examples
+    def __init__(self, requirement: Requirement, bench: Bench, quick: bool) -> None:
+        super().__init__(requirement, PackageDriver(bench.artefact), Example(), bench.artefact, quick)
+        self.bench = bench

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ldt_core.environments import Environment
+from ldt_core.isolation import Launch, Place
 
 _CONFINE = Path(__file__).parent / "confine"
 _HOME, _DESK = "/home/judged", "/work"
@@ -55,7 +56,8 @@ class Seen:
 
     ``names`` are those asked of a name server, with the address that stood for each; ``addresses`` (address, port,
     protocol) those a packet went to; ``written`` files outside the scratch folder; ``left`` commands that ran on when
-    theirs had ended; ``started`` all commands seen; ``events`` what Python's audit hook wrote down.
+    theirs had ended; ``started`` all commands seen; ``printed`` the first that was printed; ``events`` what Python's
+    audit hook wrote down.
     """
 
     network: str = "watched"
@@ -67,11 +69,18 @@ class Seen:
     memory: int = 0
     scratch: int = 0
     cpu: float = 0.0
+    seconds: float = 0.0
     processes: int = 0
     refused: int = 0
     limit: str | None = None
     ended_by: str | None = None
+    printed: str = ""
     events: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def processors(self) -> float:
+        """How many were kept busy, on average."""
+        return self.cpu / self.seconds if self.seconds else 0.0
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -237,7 +246,25 @@ class Sandbox:
             process.stdout.close()
         return Ended(code, kept.decode("utf-8", "replace"), printed, self.seen())
 
+    def place(self, **limits: int) -> Place:
+        """Where ``ProcessDriver`` starts the environment's components: inside."""
+        return Place(self.environment, launch=Launch(tuple(self.before()), label=self._folder.name), **limits)
+
     # -- seeing --
+
+    def running(self) -> list[str]:
+        """The commands that run inside now, as this machine sees them."""
+        parents, commands = {}, {}
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, ValueError, IndexError):
+                parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+                words = (path / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                commands[int(path.name)] = " ".join(words[:-1])
+        inner = {p for p, c in commands.items() if str(_CONFINE / "inner.py") in c.split(" -- ")[0]}
+        ours = {
+            p for p in inner if str(self.scratch) in commands[p] and "bwrap" not in commands[p].split()[0]
+        }
+        return [c for p, c in commands.items() if c and p not in ours and _above(p, parents) & ours]
 
     def seen(self) -> Seen:
         """What was seen since this was last asked, of all commands that have ended."""
@@ -259,6 +286,13 @@ class Sandbox:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _above(process: int, parents: Mapping[int, int]) -> set[int]:
+    found: set[int] = set()
+    while (process := parents.get(process, 0)) and process not in found:
+        found.add(process)
+    return found
 
 
 def _interpreter(environment: Environment) -> Path:
@@ -286,10 +320,12 @@ def _read_report(said: Mapping[str, Any]) -> Seen:
         memory=said.get("memory", 0),
         scratch=said.get("scratch", 0),
         cpu=said.get("cpu", 0.0),
+        seconds=said.get("seconds", 0.0),
         processes=said.get("processes", 0),
         refused=said.get("pids_refused", 0),
         limit="memory" if said.get("memory_refused") else said.get("limit"),
         ended_by=said.get("ended_by"),
+        printed=said.get("printed", ""),
     )
 
 
@@ -306,11 +342,13 @@ def _together(found: Sequence[Seen]) -> Seen:
             started=tuple(dict.fromkeys((*whole.started, *one.started))),
             memory=max(whole.memory, one.memory),
             scratch=max(whole.scratch, one.scratch),
-            cpu=max(whole.cpu, one.cpu),
+            cpu=whole.cpu + one.cpu,
+            seconds=whole.seconds + one.seconds,
             processes=max(whole.processes, one.processes),
             refused=whole.refused + one.refused,
             limit=whole.limit or one.limit,
             ended_by=whole.ended_by or one.ended_by,
+            printed=whole.printed + one.printed,
         )
     return whole
 

@@ -51,6 +51,8 @@ class Trial:
     artefact: Any = None
     quick: bool = False
     observations: int = 0
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the report should know though it passed."""
     _scratch: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list, repr=False)
     _open: list[Subject] = field(default_factory=list, repr=False)
 

@@ -18,7 +18,9 @@ from ldt_core.tables import port_from_dict
 from ..artefact import Artefact
 from ..package_trial import PackageTrial
 from ..trial import Trial
-from . import check
+from . import check, package_run
+
+__all__ = ["package_run"]
 
 
 @check("LDT-PKG-META-01")

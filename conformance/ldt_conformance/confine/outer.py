@@ -23,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from network import NoNetwork, Trap  # type: ignore[import-not-found]
 
 NOBODY = 65534
+_KEPT = 1 << 16
+"""Bytes of what is printed that are kept in the report."""
 _REQUESTS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -58,15 +60,15 @@ def main(arguments: Sequence[str]) -> int:
             os.setresgid(NOBODY, NOBODY, NOBODY)
             os.setresuid(NOBODY, NOBODY, NOBODY)
 
-    process = subprocess.Popen(walls, pass_fds=(theirs,), preexec_fn=enter)
+    heard, spoken = os.pipe()
+    process = subprocess.Popen(walls, pass_fds=(theirs,), preexec_fn=enter, stdout=spoken, stderr=spoken)
     os.close(theirs)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1):  # the judge must see the command's ends close, not ours
-        os.dup2(nothing, stream)
-    said = b""
+    os.close(spoken)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # the judge must see the command's end of it close, not ours
+    said = words_kept = b""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
-        said = _listen(ours, trap)
+        said, words_kept = _listen(ours, heard, trap)
         code = process.wait()
     except _Stopped:
         process.kill()
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         report |= json.loads(said)
     except ValueError:
         report.setdefault("ended_by", "its walls fell: nothing was heard from inside")
-    report |= {"code": code, **groups.seen()}
+    report |= {"code": code, "printed": words_kept.decode("utf-8", "replace"), **groups.seen()}
     groups.remove()
     path = Path(settings["reports"]) / f"{os.getpid()}.json"
     fresh = path.with_suffix(".part")
@@ -108,19 +110,28 @@ def _kill_rest() -> None:
             os.waitpid(child, 0)
 
 
-def _listen(pipe: int, trap: Trap | None) -> bytes:
-    """What is said by the pipe, until it closes: then nobody is left inside."""
-    said = b""
-    ends = [pipe, *((trap.wire, trap.server) if trap else ())]
-    while True:
+def _listen(pipe: int, heard: int, trap: Trap | None) -> tuple[bytes, bytes]:
+    """What is said by the pipe until it closes, for then nobody is left inside; and the first that was printed, all of
+    which is handed on."""
+    said = printed = b""
+    ends: list[Any] = [pipe, heard, *((trap.wire, trap.server) if trap else ())]
+    while pipe in ends or heard in ends:
         ready, _, _ = select.select(ends, [], [])
         if trap is not None:
             trap.look()
         if pipe in ready:
             part = os.read(pipe, 1 << 16)
-            if not part:
-                return said
             said += part
+            if not part:
+                ends.remove(pipe)
+        if heard in ready:
+            part = os.read(heard, 1 << 16)
+            printed += part[: _KEPT - len(printed)]
+            with suppress(OSError):  # nobody listens any more
+                os.write(1, part)
+            if not part:
+                ends.remove(heard)
+    return said, printed
 
 
 class Groups:

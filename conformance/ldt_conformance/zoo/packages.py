@@ -130,6 +130,184 @@ def licence_without_its_text(contents: Files) -> None:
     del contents[f"{INFO}/licenses/LICENSE"]
 
 
+@_mutant("LDT-PKG-INST-01")
+def imports_what_it_does_not_declare(contents: Files) -> None:
+    contents[CODE] += "\nimport hypothesis\n"
+
+
+@_mutant("LDT-PKG-INST-01")
+def lacks_a_data_file(contents: Files) -> None:
+    contents[CODE] += '\nfrom importlib.resources import files\n(files(__name__) / "rates.csv").read_text()\n'
+    del contents[f"{PACKAGE}/rates.csv"]
+
+
+@_mutant("LDT-PKG-INST-01")
+def needs_what_nobody_has(contents: Files) -> None:
+    _replace(
+        contents, f"{INFO}/METADATA", "ldt-core>=0.1", "ldt-core>=0.1\nRequires-Dist: zoo-no-such-package"
+    )
+
+
+@_mutant("LDT-PKG-INST-01")
+def ends_the_process_that_imports_it(contents: Files) -> None:
+    contents[CODE] += "\nimport os\nos._exit(0)\n"
+
+
+@_mutant("LDT-PKG-INST-01")
+def hangs_on_import(contents: Files) -> None:
+    contents[CODE] += "\nwhile True:\n    pass\n"
+
+
+@_mutant("LDT-PKG-ENTRY-01")
+def misspelt_hook(contents: Files) -> None:
+    contents[CODE] += "\n@ldt.hookimpl\ndef ldt_model():\n    return [TollModel]\n"
+
+
+@_mutant("LDT-PKG-ENTRY-01")
+def offers_less_than_it_lists(contents: Files) -> None:
+    _replace(contents, CODE, "return [TollModel]", "return []")
+
+
+@_mutant("LDT-PKG-ENTRY-01")
+def lists_an_id_twice(contents: Files) -> None:
+    manifest = json.loads(contents[f"{PACKAGE}/component.json"])
+    manifest["components"] *= 2
+    contents[f"{PACKAGE}/component.json"] = json.dumps(manifest)
+
+
+@_mutant("LDT-PKG-IMPORT-01")
+def starts_a_thread_on_import(contents: Files) -> None:
+    contents[CODE] += "\nimport threading, time\n"
+    contents[CODE] += "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+
+
+@_mutant("LDT-PKG-IMPORT-01")
+def prints_on_import(contents: Files) -> None:
+    contents[CODE] += '\nprint("Thank you for choosing the zoo!")\n'
+
+
+@_mutant("LDT-PKG-IMPORT-01")
+def seeds_the_common_generator_on_import(contents: Files) -> None:
+    contents[CODE] += "\nimport random\nrandom.seed(1)\n"
+
+
+@_mutant("LDT-PKG-IMPORT-01")
+def writes_on_import(contents: Files) -> None:
+    contents[CODE] += '\nopen(__file__ + ".log", "w").write("imported")\n'
+
+
+@_mutant("LDT-PKG-IMPORT-01")
+def looks_for_updates_on_import(contents: Files) -> None:
+    contents[CODE] += "\nimport socket\ntry:\n    socket.create_connection(('updates.example.org', 443), 1)\n"
+    contents[CODE] += "except OSError:\n    pass\n"
+
+
+@_mutant("LDT-PKG-IMPORT-01")
+def silences_warnings_on_import(contents: Files) -> None:
+    contents[CODE] += '\nimport warnings\nwarnings.filterwarnings("ignore")\n'
+
+
+@_mutant("LDT-PKG-NET-01")
+def phones_home_in_a_c_call(contents: Files) -> None:
+    _in_compute(
+        contents,
+        "import ctypes, socket, struct",
+        "libc = ctypes.CDLL(None)",
+        'home = struct.pack("=HH4s8x", 2, socket.htons(443), socket.inet_aton("203.0.113.9"))',
+        "libc.connect(libc.socket(2, 1, 0), home, 16)",
+    )
+
+
+@_mutant("LDT-PKG-NET-01")
+def asks_for_a_name(contents: Files) -> None:
+    _in_compute(
+        contents,
+        "import contextlib, socket",
+        "with contextlib.suppress(OSError):",
+        '    socket.getaddrinfo("telemetry.example.org", 443)',
+    )
+
+
+@_mutant("LDT-PKG-FS-01")
+def writes_beside_its_code(contents: Files) -> None:
+    _in_compute(contents, 'open(__file__ + ".cache", "w").write("1")')
+
+
+@_mutant("LDT-PKG-FS-01")
+def writes_at_home_in_a_c_call(contents: Files) -> None:
+    _in_compute(
+        contents,
+        "import ctypes, os",
+        "libc = ctypes.CDLL(None)",
+        'libc.close(libc.open(os.path.expanduser("~/.zoo").encode(), os.O_CREAT | os.O_WRONLY, 0o600))',
+    )
+
+
+@_mutant("LDT-PKG-FS-01")
+def tries_to_write_where_nobody_may(contents: Files) -> None:
+    _in_compute(
+        contents,
+        "import contextlib",
+        "with contextlib.suppress(OSError):",
+        '    open(ldt.__file__ + ".log", "w")',
+    )
+
+
+@_mutant("LDT-PKG-PROC-01")
+def leaves_a_child_running(contents: Files) -> None:
+    _replace(contents, CODE, '    id = "zoo-toll"', '    id = "zoo-toll"\n    processes = ("sleep",)')
+    _replace(contents, f"{PACKAGE}/component.json", '"processes": []', '"processes": ["sleep"]')
+    _in_compute(contents, "import subprocess", 'self.child = subprocess.Popen(["sleep", "600"])')
+
+
+@_mutant("LDT-PKG-PROC-01")
+def starts_what_it_does_not_list(contents: Files) -> None:
+    _in_compute(contents, "import subprocess", 'subprocess.run(["true"], check=True)')
+
+
+@_mutant("LDT-PKG-RES-01")
+def takes_twice_what_it_declares(contents: Files) -> None:
+    _in_compute(contents, "filled = bytearray(b'z') * (1024 * 2**20)")
+
+
+@_mutant("LDT-PKG-RES-01")
+def declares_nothing(contents: Files) -> None:
+    _replace(contents, CODE, '    resources = {"memory": "512MiB"}', "")
+    manifest = json.loads(contents[f"{PACKAGE}/component.json"])
+    manifest["components"][0]["resources"] = {}
+    contents[f"{PACKAGE}/component.json"] = json.dumps(manifest)
+
+
+@_mutant("LDT-PKG-SECR-01")
+def token_in_an_error(contents: Files) -> None:
+    _in_compute(
+        contents,
+        'if "flow" not in inputs:',
+        '    raise ldt.InputError(f"nobody answers {self.params.token.get_secret_value()}", code="null")',
+    )
+
+
+@_mutant("LDT-PKG-SECR-01")
+def token_in_the_log(contents: Files) -> None:
+    _in_compute(contents, 'self.context.log.info("as %s", self.params.token.get_secret_value())')
+
+
+@_mutant("LDT-PKG-SECR-01")
+def token_that_is_plain_text(contents: Files) -> None:
+    _replace(contents, CODE, "token: ldt.Secret", "token: str")
+    manifest = json.loads(contents[f"{PACKAGE}/component.json"])
+    component = manifest["components"][0]
+    component["secrets"] = []
+    component["params"]["properties"]["token"] = {"title": "Token", "type": "string"}
+    contents[f"{PACKAGE}/component.json"] = json.dumps(manifest)
+
+
+def _in_compute(contents: Files, *lines: str) -> None:
+    """Put lines at the beginning of the model's computation."""
+    head = "    def compute(self, inputs: ldt.Tables) -> ldt.Tables:\n"
+    _replace(contents, CODE, head, head + "".join(f"        {line}\n" for line in lines))
+
+
 def record_line(inside: str, data: bytes) -> str:
     """A line of RECORD."""
     code = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")

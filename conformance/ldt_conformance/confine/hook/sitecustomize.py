@@ -37,6 +37,8 @@ _PLAIN = frozenset(
         "_thread.start_new_thread",
     }
 )
+_OF_PATHS = frozenset({"os.mkdir", "os.remove", "os.rmdir"})
+_TO_PATHS = frozenset({"os.rename", "os.link", "os.symlink"})
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - before anything else is imported
 _busy = threading.local()
@@ -57,7 +59,13 @@ def _begin(path: str) -> None:
         _busy.now = True
         try:
             what = [_text(a) for a in arguments[:4] if not hasattr(a, "fileno")]
-            if event in ("open", "os.mkdir", "os.remove") and what[0].startswith(_ALLOWED):
+            if event == "open" or event in _OF_PATHS:
+                if event != "open" and arguments[-1] != -1:  # beside a folder that was opened before
+                    return
+                what[0] = os.path.abspath(what[0])  # noqa: PTH100
+                if what[0].startswith(_ALLOWED):
+                    return
+            elif event in _TO_PATHS and os.path.abspath(what[1]).startswith(_ALLOWED):  # noqa: PTH100
                 return
             left[0] -= 1
             where = _where(sys._getframe(1))

@@ -1,0 +1,322 @@
+"""A bench for a package: an environment that holds it and what it declares, and what its components do there.
+
+What a component did is read from what the kernel shows of its walls (packets, files, processes, memory); the audit hook
+inside only names the line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import ldt_core as ldt
+from ldt_core.catalog import Offer, cache_folder
+from ldt_core.environments import Environment, environment_variables, solve
+from ldt_core.errors import PluginError
+
+from . import sandbox
+from .artefact import Artefact
+from .drive import start_run
+from .drivers.base import Raised
+from .drivers.process import ProcessDriver
+from .example import Example
+from .generate import example_inputs
+from .requirements import Requirement
+from .sandbox import Limits, Sandbox, Seen
+from .trial import CannotTell, Failed, Trial
+from .views import example_view
+
+_PROBE = Path(__file__).parent / "confine" / "probe.py"
+_SHOW = Path(__file__).parent / "confine" / "show.py"
+_PATIENCE = 3.0
+"""Seconds in which what a component started may end after ``finalize``."""
+_OWN = ("ldt_core.child", "bwrap ")
+
+
+@dataclass
+class Observed:
+    """What one component did while its example ran. ``texts`` is all that it said, by where it was said: logs, prints,
+    errors, outputs, state. ``unfinished`` says why its example did not run to its end; ``left`` are commands that ran on
+    after ``finalize``."""
+
+    seen: Seen = field(default_factory=Seen)
+    texts: dict[str, str] = field(default_factory=dict)
+    unfinished: str = ""
+    word: str = ""
+    left: tuple[str, ...] = ()
+
+
+class Bench:
+    """Where a package is installed and tried. Everything is made when it is first asked for."""
+
+    def __init__(self, artefact: Artefact, examples: Mapping[str, Example]) -> None:
+        self.artefact, self.examples = artefact, examples
+        self._room = tempfile.TemporaryDirectory(prefix="ldt-bench-")
+        self.room = Path(self._room.name)
+        self._environment: Environment | None = None
+        self._observed: dict[str, tuple[set[str], Observed]] = {}
+        self._imported: tuple[set[str], dict[str, Any]] = (set(), {})
+
+    def close(self) -> None:
+        self._room.cleanup()
+
+    # -- its environment --
+
+    def environment(self) -> Environment:
+        """One that holds the package, what it declares, and this core. Raises ``PluginError``."""
+        if self._environment is None:
+            a = self.artefact
+            with offline(a):
+                wanted = f"{a.name} @ {a.wheel.resolve().as_uri()}"
+                self._environment = solve([wanted], cache_folder() / "certify")[0]
+        return self._environment
+
+    @property
+    def package(self) -> Path:
+        """The folder of the installed package."""
+        return Path(self.environment().site) / self.artefact.package
+
+    def can_install(self) -> bool:
+        """Whether anything at all can be installed here without a network: what this core needs."""
+        try:
+            with offline(self.artefact):
+                solve(["pluggy"], cache_folder() / "certify")
+        except PluginError:
+            return False
+        return True
+
+    # -- its import --
+
+    def imported(self, requirement: Requirement) -> dict[str, Any]:
+        """What importing the package does, once for all requirements; one that asks again gets another look."""
+        askers, found = self._imported
+        if not found or requirement.id in askers:
+            askers, found = set(), self.probe()
+        self._imported = ({*askers, requirement.id}, found)
+        return found
+
+    def probe(self, environment: Environment | None = None, first: Sequence[str] = ()) -> dict[str, Any]:
+        """What importing the package does and what it offers, see ``confine.probe``; inside walls where there can be any.
+
+        Under ``seen`` what was seen from outside; None where there are no walls.
+        """
+        environment = environment or self.environment()
+        with tempfile.TemporaryDirectory(dir=self.room) as folder:
+            walls = None
+            if not sandbox.unavailable():
+                beside = [self.package] if environment is self._environment else []
+                walls = Sandbox(
+                    environment, beside=beside, judged=self.package, limits=Limits(seconds=120, cpu=30)
+                )
+            answer = (walls.scratch if walls else Path(folder)) / "answer.json"
+            words = [environment.python, "-P", str(_PROBE), self.artefact.package, str(answer), *first]
+            if walls is None:
+                variables = {**environment_variables(), "LDT_CACHE": folder, "TMPDIR": folder}
+                done = subprocess.run(words, capture_output=True, text=True, cwd=folder, env=variables)
+                return {"seen": None, **_answer(answer, done.stdout + done.stderr, done.returncode)}
+            with walls:
+                ended = walls.run(words)
+                return {"seen": ended.seen, **_answer(answer, ended.output, ended.code, ended.seen.limit)}
+
+    # -- its components --
+
+    def offers(self) -> list[Offer]:
+        found = self.environment().offers().offers
+        return [o for o in found if o.distribution == self.artefact.name]
+
+    def observed(self, offer: Offer, requirement: Requirement) -> Observed:
+        """What a component did in its example. The same run serves all requirements; one that asks again gets another.
+
+        Raises ``CannotTell`` where there can be no walls, or the example cannot be run by the suite.
+        """
+        if problem := sandbox.unavailable():
+            raise CannotTell(f"nothing can be seen from outside without walls: {problem}")
+        askers, found = self._observed.get(offer.id, (set(), None))
+        if found is None or requirement.id in askers:
+            askers, found = set(), self.watch(offer, requirement)
+        self._observed[offer.id] = ({*askers, requirement.id}, found)
+        return found
+
+    def watch(
+        self,
+        offer: Offer,
+        requirement: Requirement,
+        params: Mapping[str, Any] | None = None,
+        *,
+        spoil: bool = False,
+    ) -> Observed:
+        """Run the example inside walls, with other parameters if any are given; ``spoil``: with wrong inputs after it."""
+        example = self.examples.get(offer.id, Example())
+        if params is not None:
+            example = replace(example, params=params)
+        read = [example.base] if example.base != Path() else []
+        found = Observed()
+        log, lines = _log()
+        with Sandbox(self.environment(), read=read, beside=[self.package], judged=self.package) as walls:
+            driver = ProcessDriver(offer, walls.place(), scratch=walls.scratch)
+            trial = Trial(requirement, driver, example)
+            try:
+                if offer.kind == "viewer":
+                    show(trial, found, walls)
+                else:
+                    exercise(trial, found, log, spoil=spoil)
+                    found.left = _left(walls)
+            finally:
+                trial.close()
+                driver.close()
+            if offer.kind != "viewer":
+                found.seen = walls.seen()
+        found.left = found.left or found.seen.left
+        found.texts["what it printed"] = found.seen.printed
+        found.texts["its log"] = "\n".join(lines)
+        return found
+
+
+def _left(walls: Sandbox) -> tuple[str, ...]:
+    """What a component's process has running beside it, when that had time to end."""
+    last = time.monotonic() + _PATIENCE
+    while left := [c for c in walls.running() if not any(own in c for own in _OWN)]:
+        if time.monotonic() > last:
+            break
+        time.sleep(0.02)
+    return tuple(left)
+
+
+def show(trial: Trial, found: Observed, walls: Sandbox) -> None:
+    """Render the example's view by ``confine.show``; say into ``found`` what came of it."""
+    context = trial.context()
+    asked = {
+        "params": dict(trial.example.params),
+        "base": trial.example.base.absolute(),
+        "context": {
+            n: getattr(context, n) for n in ("start", "window", "seed", "crs", "bbox", "scratch", "cache")
+        },
+        "view": example_view(trial),
+    }
+    given, answer = walls.scratch / "given", walls.scratch / "answer"
+    given.write_bytes(pickle.dumps(asked))
+    ended = walls.run(
+        [walls.environment.python, "-P", str(_SHOW), trial.manifest["id"], str(given), str(answer)]
+    )
+    found.seen = ended.seen
+    try:
+        said = json.loads(answer.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        said = {"error": f"its process ended with code {ended.code}"}
+    found.texts["its output"], found.texts["an error"] = said.get("output", ""), said.get("error", "")
+    found.unfinished = said.get("error", "")
+
+
+def exercise(trial: Trial, found: Observed, log: logging.Logger, *, spoil: bool) -> None:
+    """Open the example's component, use it as a run does, and end it; say into ``found`` what came of it."""
+    kind = trial.manifest["kind"]
+    try:
+        subject = trial.open(log=log)
+        ports, capabilities = subject.ports()[0], subject.capabilities()
+        if kind == "source":
+            found.texts["its output"] = _words(subject.read(trial.example.query))
+            found.texts["its version"] = str(subject.version(trial.example.query))
+        elif kind == "model":
+            found.texts["its output"] = _words(subject.compute(example_inputs(trial, ports)))
+        else:
+            run = start_run(trial, log=log)
+            found.texts["its output"] = _words(run.advance().tables)
+            if "state" in capabilities:
+                found.texts["its state"] = bytes(run.subject.get_state()).decode("utf-8", "replace")
+            run.subject.finalize()
+        if spoil:
+            _spoil(trial, subject, kind, found)
+        subject.finalize()
+    except Raised as raised:
+        found.unfinished, found.word = str(raised), raised.word
+        found.texts["an error"] = _chain(raised)
+    except Failed as failed:
+        found.unfinished = failed.evidence.what
+        found.texts["an error"] = str(failed.evidence)
+
+
+def _spoil(trial: Trial, subject: Any, kind: str, found: Observed) -> None:
+    """Ask for what cannot be: components tell most in their errors."""
+    query = ldt.Query(start=trial.example.start, end=trial.example.start)
+    calls: dict[str, list[Callable[[], Any]]] = {
+        "source": [lambda: subject.read(query)],
+        "model": [lambda: subject.compute({})],
+        "simulator": [lambda: subject.initialize({}), lambda: subject.step({}, trial.example.step)],
+    }
+    for number, call in enumerate(calls.get(kind, ())):
+        try:
+            call()
+        except Raised as raised:
+            found.texts[f"an error, asked for what cannot be ({number + 1})"] = _chain(raised)
+
+
+def _chain(raised: Raised) -> str:
+    """All that an error says, and those that it comes from."""
+    said, error = [], raised.error
+    while error is not None:
+        said.append(f"{type(error).__name__}: {error} {getattr(error, 'fix', '')}")
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return "\n".join(said)
+
+
+def _words(tables: Mapping[str, Any]) -> str:
+    """Every value of some tables, as text."""
+    parts = []
+    for name, table in tables.items():
+        if isinstance(table, ldt.Table):
+            parts += [f"{name}.{c}: {' '.join(map(str, table[c].tolist()))}" for c in table.names]
+        else:
+            parts.append(f"{name}: {getattr(table, 'attributes', '')}")
+    return "\n".join(parts)
+
+
+def _log() -> tuple[logging.Logger, list[str]]:
+    """A logger of its own, and what it was told."""
+    lines: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(self.format(record))
+
+    log = logging.Logger("ldt.observed", logging.DEBUG)
+    log.addHandler(Keep())
+    return log, lines
+
+
+def _answer(path: Path, printed: str, code: int, limit: str | None = None) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return dict(found)
+    except (OSError, ValueError):
+        how = f"met the limit of {limit}" if limit else f"ended the process with code {code}"
+        return {"loaded": False, "raised": f"importing it {how}", "where": "", "printed": printed[-2000:]}
+
+
+@contextmanager
+def offline(artefact: Artefact) -> Iterator[None]:
+    """uv without a network, with what the vendor handed in."""
+    wanted = {"UV_OFFLINE": "1"}
+    if artefact.links is not None:
+        wanted["UV_FIND_LINKS"] = str(artefact.links)
+    if artefact.lock is not None:
+        wanted["UV_CONSTRAINT"] = str(artefact.lock)
+    kept = {n: os.environ.get(n) for n in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
