@@ -40,6 +40,8 @@ _PROBE = Path(__file__).parent / "confine" / "probe.py"
 _SHOW = Path(__file__).parent / "confine" / "show.py"
 _PATIENCE = 3.0
 """Seconds in which what a component started may end after ``finalize``."""
+LIMITS = Limits(cpu=300, seconds=600)
+"""Of one example under watch."""
 _OWN = ("ldt_core.child", "bwrap ")
 
 
@@ -162,7 +164,9 @@ class Bench:
         read = [example.base] if example.base != Path() else []
         found = Observed()
         log, lines = _log()
-        with Sandbox(self.environment(), read=read, beside=[self.package], judged=self.package) as walls:
+        with Sandbox(
+            self.environment(), limits=LIMITS, read=read, beside=[self.package], judged=self.package
+        ) as walls:
             driver = ProcessDriver(offer, walls.place(), scratch=walls.scratch)
             trial = Trial(requirement, driver, example)
             try:

@@ -52,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Seen:
-    """What commands did inside. ``limit`` names the limit that ended one: memory, disk, cpu, time.
+    """What commands did inside. ``limit`` names the limit that one met: memory, disk, cpu, time, processes.
 
     ``names`` are those asked of a name server, with the address that stood for each; ``addresses`` (address, port,
     protocol) those a packet went to; ``written`` files outside the scratch folder; ``left`` commands that ran on when
@@ -323,10 +323,16 @@ def _read_report(said: Mapping[str, Any]) -> Seen:
         seconds=said.get("seconds", 0.0),
         processes=said.get("processes", 0),
         refused=said.get("pids_refused", 0),
-        limit="memory" if said.get("memory_refused") else said.get("limit"),
+        limit=_limit(said),
         ended_by=said.get("ended_by"),
         printed=said.get("printed", ""),
     )
+
+
+def _limit(said: Mapping[str, Any]) -> str | None:
+    if said.get("memory_refused"):
+        return "memory"
+    return said.get("limit") or ("processes" if said.get("pids_refused") else None)
 
 
 def _together(found: Sequence[Seen]) -> Seen:

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ldt_conformance import artefact, sandbox
+from ldt_conformance import artefact, observe, sandbox
 from ldt_conformance import judge as judging
 from ldt_conformance.artefact import Artefact, open_folder, open_installed, open_wheel
 from ldt_conformance.judge import judge_package
 from ldt_conformance.outcome import Outcome, Result, Verdict, verdict_of
 from ldt_conformance.requirements import catalogue, profile
-from ldt_conformance.zoo.packages import EXAMPLES, INFO, PackageSpecimen, packages, record_line
+from ldt_conformance.sandbox import Limits
+from ldt_conformance.zoo.packages import CODE, EXAMPLES, INFO, PackageSpecimen, packages, record_line
 
 from ldt_core.errors import PluginError
 
@@ -308,3 +309,65 @@ def test_an_installed_distribution_is_packed_from_what_its_installer_listed(tmp_
 def test_what_is_not_installed_is_told(tmp_path: Path) -> None:
     with pytest.raises(PluginError, match="'no-such-thing' is not installed"):
         open_installed("no-such-thing", tmp_path)
+
+
+# -- what hostile code comes to ----------------------------------------------------------------------------------
+
+FORKS = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass\n"
+HOSTILE_CODE = [
+    ("forks without end", FORKS, "limit of its walls"),
+    ("fills the disk", "while True:\n    (self.context.scratch / str(len(os.listdir(self.context.scratch)))).write_bytes(bytes(2**24))\n",
+     "limit of its walls: disk"),
+    ("kills its parents", "import signal\nfor pid in (1, os.getppid(), -1):\n    os.kill(pid, signal.SIGKILL)\n", "SIGKILL"),
+    ("ends early and well", "os._exit(0)\n", "exit code 0"),
+    ("says nonsense to the judge", "for fd in range(3, 40):\n    try:\n        os.write(fd, b'x' * 64)\n"
+     "    except OSError:\n        pass\nos._exit(0)\n", "does not run to its end"),
+]  # fmt: skip
+
+
+@pytest.mark.bwrap
+@pytest.mark.usefixtures("walls")
+@pytest.mark.parametrize(("name", "code", "said"), HOSTILE_CODE, ids=[n for n, _, _ in HOSTILE_CODE])
+def test_hostile_code_ends_with_a_verdict_that_says_what_happened(
+    name: str, code: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judging, "REPEATS", 1)
+    monkeypatch.setattr(observe, "LIMITS", Limits(cpu=10, seconds=8, processes=64, disk=2**28))
+
+    def change(contents: dict[str, str]) -> None:
+        head = "    def compute(self, inputs: ldt.Tables) -> ldt.Tables:\n"
+        lines = "".join(f"        {line}\n" for line in ["import os", *code.splitlines()])
+        contents[CODE] = contents[CODE].replace(head, head + lines)
+
+    wheel = PackageSpecimen(name, change).wheel(tmp_path)
+    results = judge_package(open_wheel(wheel), EXAMPLES, only=["LDT-PKG-NET-01"])
+    (found,) = [r for r in results if r.requirement == "LDT-PKG-NET-01"]
+    assert said in found.reason
+    assert found.outcome in (Outcome.FAILED, Outcome.CANT_TELL)
+    assert _verdict(results) is not Verdict.CERTIFIED
+
+
+@pytest.mark.bwrap
+@pytest.mark.usefixtures("walls")
+def test_the_guilty_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "REPEATS", 1)
+    (specimen,) = [p for p in packages() if p.name == "asks_for_a_name"]
+    results = judge_package(open_wheel(specimen.wheel(tmp_path)), EXAMPLES, only=["LDT-PKG-NET-01"])
+    (found,) = [r for r in results if r.requirement == "LDT-PKG-NET-01"]
+    assert found.evidence is not None
+    assert "telemetry.example.org" in found.reason
+    assert "zoo_toll/__init__.py:" in str(found.evidence.got)
+
+
+def test_without_walls_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.unavailable.cache_clear()
+    monkeypatch.setenv("PATH", "/nowhere")
+    try:
+        results = judge_package(open_wheel(GOOD.wheel(tmp_path)), EXAMPLES)
+    finally:
+        sandbox.unavailable.cache_clear()
+    told = {r.requirement: r.reason for r in results if r.outcome is Outcome.CANT_TELL}
+    watched = ("LDT-PKG-IMPORT-01", "LDT-PKG-NET-01", "LDT-PKG-FS-01", "LDT-PKG-SECR-01")
+    assert set(told) == set(watched)
+    assert all("bubblewrap is not installed" in reason for reason in told.values())
+    assert _verdict(results) is Verdict.INCOMPLETE

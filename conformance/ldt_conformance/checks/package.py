@@ -18,9 +18,9 @@ from ldt_core.tables import port_from_dict
 from ..artefact import Artefact
 from ..package_trial import PackageTrial
 from ..trial import Trial
-from . import check, package_run
+from . import check, package_run, package_sbom
 
-__all__ = ["package_run"]
+__all__ = ["package_run", "package_sbom"]
 
 
 @check("LDT-PKG-META-01")

@@ -151,6 +151,12 @@ def _each(trial: Trial) -> Iterator[tuple[Offer, Mapping[str, Any], Observed]]:
         manifest, found = offer.describe(), bench.observed(offer, trial.requirement)
         if found.seen.ended_by:
             trial.fail(f"'{offer.id}' broke out of its run: {found.seen.ended_by}")
+        if found.seen.limit:
+            trial.fail(
+                f"'{offer.id}' met the limit of its walls: {found.seen.limit}",
+                given="its example",
+                got=found.unfinished,
+            )
         yield offer, manifest, found
         waits = found.word == "unavailable" and manifest["hosts"]  # nobody answers inside the walls
         if found.unfinished and not waits:

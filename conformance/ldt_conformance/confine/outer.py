@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     os.close(theirs)
     os.close(spoken)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # the judge must see the command's end of it close, not ours
-    said = words_kept = b""
+    said, words_kept, stopped = b"", b"", False
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
         said, words_kept = _listen(ours, heard, trap)
@@ -74,14 +74,15 @@ def main(arguments: Sequence[str]) -> int:
         process.kill()
         process.wait()
         _kill_rest()
-        code, report["ended_by"] = 128 + signal.SIGTERM, "the judge"
+        code, stopped = 128 + signal.SIGTERM, True
     if trap is not None:
         trap.look()
         report |= {"names": trap.names, "addresses": sorted(trap.addresses)}
     try:
         report |= json.loads(said)
     except ValueError:
-        report.setdefault("ended_by", "its walls fell: nothing was heard from inside")
+        if not stopped:
+            report["ended_by"] = "its walls fell: nothing was heard from inside"
     report |= {"code": code, "printed": words_kept.decode("utf-8", "replace"), **groups.seen()}
     groups.remove()
     path = Path(settings["reports"]) / f"{os.getpid()}.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import ldt_core as ldt
 from ldt_core.manifest import describe, render
@@ -25,6 +28,7 @@ Files = dict[str, str]
 """Text by path inside the wheel."""
 INFO, PACKAGE = "zoo_toll-1.2.0.dist-info", "zoo_toll"
 CODE = f"{PACKAGE}/__init__.py"
+SBOM = f"{INFO}/sboms/toll.cdx.json"
 FLOW = ldt.Table(
     {
         "time": [np.datetime64("2026-03-02T05:00", "us")] * 2,
@@ -69,8 +73,21 @@ def _good() -> Files:
         "License-File: LICENSE\nRequires-Python: >=3.11\nRequires-Dist: ldt-core>=0.1\n",
         f"{INFO}/WHEEL": "Wheel-Version: 1.0\nGenerator: zoo\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{INFO}/entry_points.txt": f"[ldt]\nzoo-toll = {PACKAGE}\n",
+        SBOM: json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": _needed("ldt-core")}),
         f"{INFO}/licenses/LICENSE": "Permission is hereby granted, free of charge, to any animal of the zoo.\n",
     }
+
+
+def _needed(name: str) -> list[dict[str, str]]:
+    """A distribution and all that it needs, as components of a bill of materials."""
+    found, waiting = set(), [name]
+    while waiting:
+        one = str(canonicalize_name(waiting.pop()))
+        if one not in found:
+            found.add(one)
+            needs = map(Requirement, importlib.metadata.requires(one) or ())
+            waiting += [r.name for r in needs if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return [{"type": "library", "name": n, "purl": f"pkg:pypi/{n}"} for n in sorted(found)]
 
 
 _ALL = [PackageSpecimen("good", lambda contents: None)]
@@ -276,6 +293,23 @@ def declares_nothing(contents: Files) -> None:
     manifest = json.loads(contents[f"{PACKAGE}/component.json"])
     manifest["components"][0]["resources"] = {}
     contents[f"{PACKAGE}/component.json"] = json.dumps(manifest)
+
+
+@_mutant("LDT-PKG-SBOM-01")
+def omits_a_dependency_from_its_bill(contents: Files) -> None:
+    bill = json.loads(contents[SBOM])
+    bill["components"] = [c for c in bill["components"] if c["name"] != "numpy"]
+    contents[SBOM] = json.dumps(bill)
+
+
+@_mutant("LDT-PKG-SBOM-01")
+def bills_what_is_not_there(contents: Files) -> None:
+    _replace(contents, SBOM, '"components": [', '"components": [{"type": "library", "name": "left-pad"}, ')
+
+
+@_mutant("LDT-PKG-SBOM-01")
+def has_no_bill(contents: Files) -> None:
+    del contents[SBOM]
 
 
 @_mutant("LDT-PKG-SECR-01")
