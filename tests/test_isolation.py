@@ -25,7 +25,7 @@ import ldt_core as ldt
 from ldt_core import process
 from ldt_core.environments import Environment, solve
 from ldt_core.errors import Cancelled, ChildError, InputError, LdtError, PluginError
-from ldt_core.isolation import Place, load_isolated
+from ldt_core.isolation import Launch, Place, load_isolated
 from ldt_core.runner import Member, Setting, run_stage
 from ldt_core.tables import check, port_as_dict
 from ldt_core.wires import Wire
@@ -456,6 +456,36 @@ t.run(walker, Path({str(tmp_path)!r}), "wait")
         assert set(pids_of(tmp_path)) <= set(below)
         parent.send_signal(signal.SIGKILL)
     gone(below)
+
+
+def test_instances_that_share_a_process_keep_to_themselves(environment: Environment) -> None:
+    place = Place(environment, launch=Launch(shared=True))
+    walker: Any = load_isolated(environment.offers().find("walker"), place)
+
+    def made(seed: int) -> Any:
+        params = walker.Params.model_validate({"outputs": {"out": port_as_dict(OUT)}})
+        return walker(params, ldt.Context(seed=seed))
+
+    def walked(*instances: Any) -> list[list[str]]:
+        """Two steps of each, in turns."""
+        found: list[list[str]] = [[] for _ in instances]
+        for until in (60 * SECOND, 120 * SECOND):
+            for values, instance in zip(found, instances, strict=True):
+                values.append(instance.step({}, until)["out"].digest)
+                values.append(str(instance.context.flags))
+        return found
+
+    alone = [walked(made(seed))[0] for seed in (1, 2)]
+    one, two = made(1), made(2)
+    assert walked(one, two) == alone
+    assert one._process is two._process
+    one.finalize()
+    with pytest.raises(LdtError, match="was finalized"):
+        one.step({}, 180 * SECOND)
+    assert two.step({}, 180 * SECOND)["out"]
+    two.finalize()
+    process.end_idle(place)
+    assert two._process._process.poll() is not None
 
 
 def test_another_core_in_the_environment_is_refused(environment: Environment, tmp_path: Path) -> None:
