@@ -44,6 +44,7 @@ class Launch(NamedTuple):
     """How a process is started: words put before its command (those of a sandbox), variables set for it beside ours
     (also where the sandbox clears them), its working folder. Places that differ in ``label`` share no process; where
     ``shared``, one process serves all instances of a place at a time, as the process of a program that imports it does.
+    Where ``quiet``, what it logs and prints is handed on to nobody; its last words are kept.
     """
 
     before: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class Launch(NamedTuple):
     folder: str | None = None
     label: str = ""
     shared: bool = False
+    quiet: bool = False
 
     @property
     def parent(self) -> int:
@@ -91,7 +93,7 @@ class Process:
         environment, launch = place.environment, place.launch
         self.key = place.key
         self.memory = place.memory
-        self.shared = launch.shared
+        self.shared, self.quiet = launch.shared, launch.quiet
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TICK)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _STUCK)
@@ -162,7 +164,8 @@ class Process:
                 self.spoil(f"its process said what is no message: {exc.args[0]!r}")
             else:
                 if "log" in reply:
-                    (_log if context is None else context.log).log(reply["level"], "%s", reply["log"])
+                    if not self.quiet:
+                        (_log if context is None else context.log).log(reply["level"], "%s", reply["log"])
                 elif "progress" in reply:
                     if context is not None:
                         context.progress(reply["progress"])
@@ -248,7 +251,7 @@ class Process:
         handed, kept = 0, 0
         with self._process.stdout as stream:
             while chunk := os.read(stream.fileno(), 1 << 16):
-                if handed < _LOUDEST:
+                if handed < _LOUDEST and not self.quiet:
                     with suppress(OSError):
                         os.write(2, chunk)
                         handed += len(chunk)

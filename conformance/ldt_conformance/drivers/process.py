@@ -46,7 +46,7 @@ class ProcessDriver(Driver):
 
     def __init__(self, offer: Offer, place: Place, *, scratch: Path | None = None) -> None:
         self.offer, self.scratch = offer, scratch
-        self.place = place._replace(launch=place.launch._replace(shared=True))
+        self.place = place._replace(launch=place.launch._replace(shared=True, quiet=True))
         self.manifest = offer.describe()
         self._opened: weakref.WeakSet[Subject] = weakref.WeakSet()
 
