@@ -374,7 +374,7 @@ class EmptiesBeforeItReads(GoodSimulator):
         super().set_state(state)
 
 
-@mutant("LDT-SIM-CKPT-02", EXAMPLE)
+@mutant("LDT-SIM-CKPT-02", EXAMPLE, doors=("here", "process"))  # a service looks for its own mark first
 class TakesTheOldHalf(GoodSimulator):
     """Takes what a state of the first version held, and keeps the wind that it has."""
 
@@ -386,7 +386,7 @@ class TakesTheOldHalf(GoodSimulator):
         return super()._opened(state)
 
 
-@mutant("LDT-SIM-CKPT-02", EXAMPLE)
+@mutant("LDT-SIM-CKPT-02", EXAMPLE, doors=("here", "process"))  # a service looks for its own mark first
 class RunsItsStates(GoodSimulator):
     """A state is a pickle: a program that is run when it is read."""
 
@@ -431,7 +431,7 @@ class MindsTheWords(GoodSimulator):
         return super()._gust() * (0.9 if "closed" in self.params.model_fields_set else 1.0)
 
 
-@mutant("LDT-SIM-CPL-01", EXAMPLE)
+@mutant("LDT-SIM-CPL-01", EXAMPLE, doors=("here", "process"))  # a service keeps its cache to itself
 class PeeksAtTheNextRain(GoodSimulator):
     """Keeps the rain of a run in its folder, and in the next one drains before it comes."""
 
