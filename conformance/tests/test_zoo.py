@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from ldt_conformance.requirements import Door, catalogue
 from ldt_conformance.zoo import Specimen, pack, serving, specimens
 
 from ldt_core import process
+from ldt_core.isolation import Place
 
 ZOO = {s.name: s for s in specimens()}
 Results = dict[str, Result]
-Opened = Callable[[Specimen], Driver]
 
 
 def judged(driver: Driver, specimen: Specimen, only: Collection[str] = ()) -> Results:
@@ -29,29 +30,54 @@ def judged(driver: Driver, specimen: Specimen, only: Collection[str] = ()) -> Re
     return {r.requirement: r for r in results if r.reason != "not selected"}
 
 
-@cache
-def judged_here(name: str) -> Results:
-    return judged(HereDriver(ZOO[name].component), ZOO[name])
+class Apart(ProcessDriver):
+    """One process serves one specimen after another, and one of each environment is the new one of them all: it costs most
+    of a second to start."""
+
+    @contextmanager
+    def fresh(self, **environment: str) -> Iterator[Driver]:
+        yield Apart(self.offer, new(self.place, environment))
+
+    def close(self) -> None:
+        """The next specimen uses the process."""
+        Driver.close(self)
+
+
+class Near(HereDriver):
+    """The class in this process; its new ones are those of all."""
+
+    def __init__(self, specimen: Specimen, site: Path) -> None:
+        super().__init__(specimen.component)
+        self.apart = apart_at(specimen, site)
+
+    @contextmanager
+    def fresh(self, **environment: str) -> Iterator[Driver]:
+        with self.apart.fresh(**environment) as driver:
+            yield driver
+
+
+def apart_at(specimen: Specimen, site: Path) -> Apart:
+    return Apart.at(place_of([site]), specimen.component.id, distribution=pack.distribution(specimen))
+
+
+def new(place: Place, environment: dict[str, str]) -> Place:
+    """A process of this environment that is none of the first ones; for any other folder one other folder."""
+    folder = place.environment.path[0] if environment.pop("PWD", None) else None
+    variables = dict(place.launch.variables) | environment
+    launch = place.launch._replace(variables=tuple(variables.items()), folder=folder, label="new")
+    return place._replace(launch=launch)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """All specimens, installed in one folder."""
-    return pack.site(ZOO.values(), tmp_path_factory.mktemp("zoo"))
+    yield pack.site(ZOO.values(), tmp_path_factory.mktemp("zoo"))
+    process.end_idle()
 
 
 @pytest.fixture(scope="module")
-def apart(site: Path) -> Iterator[Opened]:
-    """One process serves one specimen after another."""
-    place = place_of([site])
-
-    class Shared(ProcessDriver):
-        def close(self) -> None:
-            """The next specimen uses the process."""
-            Driver.close(self)
-
-    yield lambda s: Shared.at(place, s.component.id, distribution=pack.distribution(s))
-    process.end_idle()
+def judged_here(site: Path) -> Callable[[str], Results]:
+    return cache(lambda name: judged(Near(ZOO[name], site), ZOO[name]))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +99,9 @@ def _by(results: Results, outcome: Outcome) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_a_specimen_fails_its_requirement_and_no_other(name: str) -> None:
+def test_a_specimen_fails_its_requirement_and_no_other(
+    judged_here: Callable[[str], Results], name: str
+) -> None:
     specimen, results = ZOO[name], judged_here(name)
     assert results
     failed = _by(results, Outcome.FAILED)
@@ -99,12 +127,11 @@ def _seen(door: Door) -> list[object]:
     return found
 
 
-def _agrees(driver: Driver, name: str) -> None:
+def _agrees(driver: Driver, name: str, here: Results) -> None:
     """What both doors can see they see alike. Of a mutant only its fault is looked for, and what that needs. A service
     offers fewer capabilities than the class behind it."""
     specimen, door = ZOO[name], driver.door
     results = judged(driver, specimen, {specimen.fails} if specimen.fails else ())
-    here = judged_here(name)
     both = {i for i, r in results.items() if door in catalogue()[i].doors and "not claimed" not in r.reason}
     differ = {
         i: (here[i].reason, results[i].reason) for i in both if here[i].outcome is not results[i].outcome
@@ -114,10 +141,14 @@ def _agrees(driver: Driver, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _seen("process"))
-def test_a_specimen_is_judged_alike_in_a_process_of_its_own(apart: Opened, name: str) -> None:
-    _agrees(apart(ZOO[name]), name)
+def test_a_specimen_is_judged_alike_in_a_process_of_its_own(
+    judged_here: Callable[[str], Results], site: Path, name: str
+) -> None:
+    _agrees(apart_at(ZOO[name], site), name, judged_here(name))
 
 
 @pytest.mark.parametrize("name", _seen("http"))
-def test_a_specimen_is_judged_alike_as_a_service(service: Service, name: str) -> None:
-    _agrees(serving.driver(service, ZOO[name]), name)
+def test_a_specimen_is_judged_alike_as_a_service(
+    judged_here: Callable[[str], Results], service: Service, name: str
+) -> None:
+    _agrees(serving.driver(service, ZOO[name]), name, judged_here(name))

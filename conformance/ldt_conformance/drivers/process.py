@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import ldt_core as ldt
 from ldt_core.catalog import Offer
@@ -51,7 +51,7 @@ class ProcessDriver(Driver):
         self._opened: weakref.WeakSet[Subject] = weakref.WeakSet()
 
     @classmethod
-    def at(cls, place: Place, id: str, *, distribution: str | None = None, **more: Any) -> ProcessDriver:
+    def at(cls, place: Place, id: str, *, distribution: str | None = None, **more: Any) -> Self:
         """Drives the component ``id`` of what is installed at ``place``; ``distribution`` where several offer it."""
         offers = place.environment.offers()
         if distribution is not None:
