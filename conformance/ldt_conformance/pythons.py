@@ -58,7 +58,9 @@ def _tried(bench: Bench, version: str, interpreter: str) -> str:
     program = uv_program() or ()
     core = core_wheel(bench.room)
     with offline(bench.artefact):
-        subprocess.run([*program, "venv", "--quiet", "-p", interpreter, str(folder)], check=True)
+        make = [*program, "venv", "--quiet", "-p", interpreter, str(folder)]
+        if subprocess.run(make, capture_output=True).returncode:
+            return "not tried: no environment can be made of it"
         install = [*program, "pip", "install", "--quiet", "--python", str(python)]
         variables = environment_variables()
         if subprocess.run([*install, core], capture_output=True, env=variables).returncode:
@@ -71,7 +73,7 @@ def _tried(bench: Bench, version: str, interpreter: str) -> str:
         return " ".join(re.sub(r"[×╰─▶│├]", " ", answer.stderr).split())[-600:]
     (site,) = (folder / "lib").glob("python*/site-packages")
     said = bench.probe(Environment(str(folder), "", str(python), (str(site), *_pointed(site))))
-    return "" if said["loaded"] else str(said["raised"])
+    return "" if said["loaded"] else f"{said['raised']} {said['where']}"
 
 
 def _pointed(site: Path) -> list[str]:

@@ -7,6 +7,7 @@ by a socket or a pipe, and reads its answers.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -118,6 +119,14 @@ def _profile() -> list[str]:
     spaces = ["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
     rights = ["--disable-userns", "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL"]
     return [*spaces, *rights, "--hostname", "judged", "--new-session", "--die-with-parent", "--clearenv"]
+
+
+@cache
+def profile_digest() -> str:
+    """Of everything that makes the walls what they are, for the certificate."""
+    programs = {f.name: f.read_text(encoding="utf-8") for f in sorted(_CONFINE.rglob("*.py"))}
+    said = [_profile(), _SYSTEM, _LINKED, _ETC, asdict(Limits()), programs]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 class Sandbox:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
 from pathlib import Path
@@ -26,6 +26,7 @@ from .drivers.http import UnreadDriver, reach
 from .drivers.process import ProcessDriver
 from .progress import Progress
 from .report import Subject
+from .sandbox import Sandbox, profile_digest, unavailable
 from .vendor import NAME, VendorFile, read_vendor
 
 
@@ -67,11 +68,27 @@ def opened(
         )
     else:
         target = _installed(what, room, vendor)
-    try:
-        yield target
-    finally:
-        for driver in target.drivers.values():
-            driver.close()
+    with ExitStack() as held:
+        if as_registry and not target.service:
+            _behind_walls(target, held)
+        try:
+            yield target
+        finally:
+            for driver in target.drivers.values():
+                driver.close()
+
+
+def _behind_walls(target: Target, held: ExitStack) -> None:
+    """The same components, in a sandbox that goes with ``held``; where there can be none, the report says so."""
+    if problem := unavailable():
+        target.notes.append(f"It was judged without a sandbox: {problem}.")
+        return
+    target.sandbox = f"bubblewrap, profile {profile_digest()[:12]}"
+    for id, driver in target.drivers.items():
+        assert isinstance(driver, ProcessDriver)
+        shown = [target.folder] if target.folder != Path() else []
+        walls = held.enter_context(Sandbox(driver.place.environment, read=shown))
+        target.drivers[id] = ProcessDriver(driver.offer, walls.place(), scratch=walls.scratch)
 
 
 def _beside(folder: Path) -> Path | None:

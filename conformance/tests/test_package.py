@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ldt_conformance import artefact, observe, sandbox
+from ldt_conformance import artefact, certification, observe, pythons, sandbox
 from ldt_conformance import judge as judging
 from ldt_conformance.artefact import Artefact, open_folder, open_installed, open_wheel
 from ldt_conformance.judge import judge_package
@@ -374,3 +375,45 @@ def test_without_walls_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.Monke
     assert set(told) == set(watched)
     assert all("bubblewrap is not installed" in reason for reason in told.values())
     assert _verdict(results) is Verdict.INCOMPLETE
+
+
+# -- the other Pythons, and a whole run ----------------------------------------------------------------------------
+
+
+@pytest.mark.bwrap
+@pytest.mark.usefixtures("walls")
+def test_another_python_is_tried_or_it_is_said_that_it_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    program = Path(sys.base_prefix, "bin", f"python{version}")
+    monkeypatch.setattr(pythons, "here", lambda: {version: str(program), "3.99": "/nowhere/python"})
+    found = {}
+    for specimen in packages():
+        if specimen.name in ("good", "imports_what_it_does_not_declare", "needs_what_nobody_has"):
+            bench = observe.Bench(open_wheel(specimen.wheel(tmp_path / specimen.name)), EXAMPLES)
+            found[specimen.name] = pythons.others(bench, quick=False)
+            bench.close()
+    assert found["good"] == {version: "", "3.99": "not tried: no environment can be made of it"}
+    assert "No module named 'hypothesis'" in found["imports_what_it_does_not_declare"][version]
+    assert "zoo-no-such-package" in found["needs_what_nobody_has"][version]
+
+
+@pytest.mark.bwrap
+@pytest.mark.usefixtures("walls")
+def test_a_wheel_is_judged_as_the_registry_does_it(tmp_path: Path) -> None:
+    wheel = GOOD.wheel(tmp_path)
+    (tmp_path / "flow.csv").write_text("time,road,flow\n2026-03-02T05:00:00Z,A 7,120\n")
+    (tmp_path / "conformance.toml").write_text(
+        '[component.zoo-toll]\nparams = {token = "swordfish"}\ninputs = {flow = "flow.csv"}\n'
+    )
+    report = certification.run(
+        str(wheel),
+        as_registry=True,
+        only=["LDT-PKG-NET-01", "LDT-MOD-DET-01"],
+        vendor=tmp_path / "conformance.toml",
+    )
+    assert report.environment.sandbox.startswith("bubblewrap, profile ")
+    passed = {r.requirement for r in report.results if r.outcome is Outcome.PASSED}
+    assert {"LDT-PKG-NET-01", "LDT-MOD-DET-01"} <= passed
+    assert "swordfish" not in report.model_dump_json()

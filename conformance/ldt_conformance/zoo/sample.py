@@ -39,8 +39,9 @@ class TollModel(ldt.Model):
         """What the toll's owner knows this twin by."""
 
     def compute(self, inputs: ldt.Tables) -> ldt.Tables:
-        flow = inputs["flow"]
-        assert isinstance(flow, ldt.Table)
+        flow = inputs.get("flow")
+        if not isinstance(flow, ldt.Table):
+            raise ldt.InputError("no table came on 'flow'", code="nulls or range refused")
         (self.context.scratch / "seen.txt").write_text(str(len(flow)), encoding="utf-8")
         self.context.log.info("%d roads", len(flow))
         return {"toll": flow.select("time", "road").with_columns(toll=flow["flow"] * self.params.rate)}
