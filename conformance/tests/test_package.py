@@ -322,7 +322,7 @@ HOSTILE_CODE = [
     ("forks without end", FORKS, "limit of its walls"),
     ("fills the disk", "while True:\n    (self.context.scratch / str(len(os.listdir(self.context.scratch)))).write_bytes(bytes(2**24))\n",
      "limit of its walls: disk"),
-    ("kills its parents", "import signal\nfor pid in (1, os.getppid(), -1):\n    os.kill(pid, signal.SIGKILL)\n", "SIGKILL"),
+    ("kills its parents", "import signal\nfor pid in (1, os.getppid(), -1):\n    os.kill(pid, signal.SIGKILL)\nimport time\ntime.sleep(30)\n", "SIGKILL"),
     ("ends early and well", "os._exit(0)\n", "exit code 0"),
     ("says nonsense to the judge", "for fd in range(3, 40):\n    try:\n        os.write(fd, b'x' * 64)\n"
      "    except OSError:\n        pass\nos._exit(0)\n", "does not run to its end"),
