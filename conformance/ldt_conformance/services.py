@@ -7,6 +7,7 @@ come as one whole answer is ``Unanswered``, in words.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import select
 import socket
@@ -200,9 +201,9 @@ class Asker:
 
     def read(self, line: socket.socket, method: str = "GET", *, patience: float | None = None) -> Answer:
         """The answer that comes over ``line``. Raises ``Unanswered``."""
-        begun = time.monotonic()
-        line.settimeout(min(self.left(), patience or self.patience))
-        found = http.client.HTTPResponse(line, method=method)
+        pause = patience or self.patience
+        kept = _Kept(line, pause, min(time.monotonic() + 3 * pause, self.end))
+        found = http.client.HTTPResponse(kept, method=method)  # type: ignore[arg-type]
         try:
             found.begin()
             parts, size = [], 0
@@ -211,15 +212,16 @@ class Asker:
                 size += len(part)
                 if size > LARGEST:
                     raise Unanswered("endless", f"the answer is larger than {LARGEST >> 20} MiB")
-                if time.monotonic() - begun > 3 * self.patience:
-                    raise Unanswered("endless", f"the answer did not end in {3 * self.patience:g} s")
-                line.settimeout(self.left())
             if found.length:
                 raise Unanswered("closed", f"the answer ends {found.length} bytes too early")
             headers = {n.lower(): v for n, v in found.getheaders()}
             return Answer(found.status, headers, b"".join(parts))
         except TimeoutError:
-            raise Unanswered("late", f"no answer came in {self.patience:g} s") from None
+            self.left()
+            if time.monotonic() >= kept.end:
+                raise Unanswered("endless", f"the answer did not end in {3 * pause:g} s") from None
+            what = f"the answer stopped for {pause:g} s" if kept.count else f"no answer came in {pause:g} s"
+            raise Unanswered("late", what) from None
         except (
             http.client.RemoteDisconnected,
             http.client.IncompleteRead,
@@ -231,3 +233,26 @@ class Asker:
             raise Unanswered("garbled", f"what came is no HTTP: {type(exc).__name__}: {exc}") from exc
         finally:
             found.close()
+
+
+class _Kept(io.RawIOBase):
+    """Reads from a connection, each time for ``pause`` seconds and in all until ``end``: below the HTTP library, which reads
+    headers, chunks and trailers in loops of its own, however slowly they drip."""
+
+    def __init__(self, line: socket.socket, pause: float, end: float) -> None:
+        self.line, self.pause, self.end, self.count = line, pause, end, 0
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.line.settimeout(min(self.pause, left))
+        count = self.line.recv_into(buffer)
+        self.count += count
+        return count
