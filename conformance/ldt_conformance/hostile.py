@@ -136,8 +136,15 @@ ODD_METHODS = ("PROPFIND", "TRACE", "CONNECTED", "get", "OPTIONS")
 FEW = ("null", "an object", "half a character", "minus one", "over 64 bits")
 
 
-def bodies(good: Request, *, quick: bool = False) -> Iterator[tuple[str, Request]]:
-    """``good`` with other bodies and media types, and with every value of its own replaced; with what is odd about it."""
+def chosen(*, quick: bool, slow: bool) -> dict[str, Any]:
+    """The leaves to try: all of them, few, or one."""
+    names = FEW[: 1 if quick and slow else len(FEW)] if quick or slow else LEAVES
+    return {n: LEAVES[n] for n in names}
+
+
+def bodies(good: Request, leaves: Mapping[str, Any]) -> Iterator[tuple[str, Request]]:
+    """``good`` with other bodies and media types, and with every value of its own replaced by each of ``leaves``; with
+    what is odd about it."""
     if not (good.headers.get("Content-Type") or "").startswith(JSON):
         for what, body in (
             ("nothing", b""),
@@ -151,7 +158,6 @@ def bodies(good: Request, *, quick: bool = False) -> Iterator[tuple[str, Request
     for what, media in MEDIA.items():
         yield f"media type: {what}", _with(good, headers={**good.headers, "Content-Type": media})
     yield "packed", _with(good, headers={**good.headers, "Content-Encoding": "gzip"})
-    leaves = {n: v for n, v in LEAVES.items() if not quick or n in FEW}
     for what, content in _replaced(json.loads(good.body or b"{}"), leaves):
         yield what, _with(good, body=json.dumps(content).encode())
 

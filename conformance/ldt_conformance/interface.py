@@ -27,10 +27,11 @@ from .services import JSON, Answer, Asker, Request, Unanswered
 from .trial import CannotTell, Trial
 
 OPENAPI = "application/vnd.oai.openapi+json, application/json"
-SECONDS, QUICK_SECONDS = 120.0, 30.0
-"""The budget of one check."""
-PATIENCE, QUICK_PATIENCE = 10.0, 4.0
-"""Seconds in which an answer has to begin and to go on."""
+SHARE = 0.9
+"""Of a requirement's time, for requests: what was not answered is told by its name before the check is ended."""
+QUICK_SECONDS = 30.0
+PATIENCE, QUICK_PATIENCE = 60.0, 20.0
+"""Seconds in which an answer has to begin and to go on; a twin waits for as long."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ class Interface:
             raise CannotTell("this driver reaches no service")
         access: Mapping[str, Any] = getattr(trial.driver, "access", None) or {}
         self.trial, self.token = trial, access.get("token")
-        seconds, patience = (QUICK_SECONDS, QUICK_PATIENCE) if trial.quick else (SECONDS, PATIENCE)
+        seconds = SHARE * trial.requirement.seconds
+        seconds, patience = (
+            (min(QUICK_SECONDS, seconds), QUICK_PATIENCE) if trial.quick else (seconds, PATIENCE)
+        )
         self.asker = Asker(service_of(address), self.token, seconds=seconds, patience=patience)
         self.fixed = set(getattr(trial.driver, "fixed", None) or ())
         self._made: set[str] = set()

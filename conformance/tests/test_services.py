@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ldt_conformance import interface
 from ldt_conformance.certification import run
 from ldt_conformance.drivers.http import UnreadDriver, reach
 from ldt_conformance.example import Example
@@ -23,6 +24,7 @@ OURS = [i for i in released() if i.startswith("LDT-HTTP-")]
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LDT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(interface, "QUICK_PATIENCE", 3.0)  # for those who never answer
 
 
 def _judged(found: Any, example: Example, **options: Any) -> dict[str, Result]:
