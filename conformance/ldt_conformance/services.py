@@ -127,7 +127,7 @@ class Asker:
 
     def ask(self, request: Request, *, token: str | Literal[True] | None = True) -> Answer:
         """The answer. ``token`` replaces the service's own; None sends none. Raises ``Unanswered``, ``CannotTell``."""
-        return self.send([self.head(request, token), request.body or b""], request.method)
+        return self.send([self.head(request, token) + (request.body or b"")], request.method)
 
     def get(self, target: str, accept: str = JSON) -> Answer:
         return self.ask(Request("GET", target, headers={"Accept": accept}))
@@ -207,7 +207,7 @@ class Asker:
         try:
             found.begin()
             parts, size = [], 0
-            while part := found.read1(PIECE):
+            while part := _more(found):
                 parts.append(part)
                 size += len(part)
                 if size > LARGEST:
@@ -233,6 +233,17 @@ class Asker:
             raise Unanswered("garbled", f"what came is no HTTP: {type(exc).__name__}: {exc}") from exc
         finally:
             found.close()
+
+
+def _more(found: http.client.HTTPResponse) -> bytes:
+    """The next piece of a body. One that goes on until the connection is closed may end by its being reset: so do servers
+    that answer before they have read everything."""
+    try:
+        return found.read1(PIECE)
+    except ConnectionResetError:
+        if found.length is not None or found.chunked:
+            raise
+        return b""
 
 
 class _Kept(io.RawIOBase):

@@ -131,3 +131,14 @@ def test_nobody_there_is_no_fault_of_a_component() -> None:
     results = _judged(reach(address), Example())
     assert {r.outcome for r in results.values()} == {Outcome.CANT_TELL, Outcome.UNTESTED}
     assert "takes no connection" in results["LDT-HTTP-OAS-01"].reason
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layer", [s for s in services() if s.fails is None], ids=lambda s: s.__name__)
+def test_a_good_service_passes_everything_that_it_is_ever_asked(layer: type[Layer]) -> None:
+    with serving(layer) as address:
+        results = _judged(driver(layer, address), layer.example)
+    reasons = {
+        i: r.reason for i, r in results.items() if r.outcome not in (Outcome.PASSED, Outcome.INAPPLICABLE)
+    }
+    assert not reasons
