@@ -1,7 +1,7 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sweep, engines, isolated, remote, checkpoints, sumo. The machine matters, the ratios less
+second_run, store, rerun, sweep, engines, isolated, remote, services, checkpoints, sumo. The machine matters, the ratios less
 so; nothing here is asserted.
 """
 
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "engines": HERE / "bench_engines.py",
     "isolated": HERE / "bench_isolated.py",
     "remote": HERE / "bench_remote.py",
+    "services": HERE / "bench_services.py",
     "checkpoints": HERE / "bench_checkpoints.py",
     "sumo": HERE / "bench_sumo.py",
 }
