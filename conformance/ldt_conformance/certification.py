@@ -19,6 +19,7 @@ from ldt_core.errors import PluginError, nearest
 from ldt_core.interfaces import AnyPort
 from ldt_core.tables import port_from_dict
 
+from .budget import TooLong, within
 from .drivers.base import Driver, Raised
 from .example import Example
 from .judge import claims_of, judge, judge_package
@@ -29,6 +30,9 @@ from .report import Environment as Where
 from .requirements import export, profile
 from .target import Target, opened
 from .vendor import ComponentSection, example_of, waivers_of
+
+ASKING = 20.0
+"""Seconds that a component has to say its ports before it is judged."""
 
 
 def run(
@@ -146,8 +150,11 @@ def _example(target: Target, driver: Driver) -> Example:
         with tempfile.TemporaryDirectory(prefix="ldt-ports-") as scratch:
             context = ldt.Context(scratch=Path(scratch), cache=Path(scratch))
             try:
-                with driver.open(section.params or {}, context, base=target.folder) as subject:
+                with (
+                    within(ASKING),
+                    driver.open(section.params or {}, context, base=target.folder) as subject,
+                ):
                     ports = subject.ports()[0]
-            except Raised:
+            except (Raised, TooLong):
                 ports = {**ports}
     return example_of(target.vendor, id, target.folder, ports, driver.manifest.get("step_default"))

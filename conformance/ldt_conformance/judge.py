@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from .artefact import Artefact
@@ -173,8 +172,11 @@ def _once(requirement: Requirement, check: Check, begin: Begun) -> tuple[dict[st
         outcome = Outcome.CANT_TELL
         reason = f"the suite failed: {type(exc).__name__}: {exc} ({last.name}, line {last.lineno})"
     finally:
-        with suppress(TooLong), within(CLOSING):
-            trial.close()
+        try:
+            with within(CLOSING):
+                trial.close()
+        except TooLong:
+            over = True
     fields = {
         "outcome": outcome,
         "observations": trial.observations,

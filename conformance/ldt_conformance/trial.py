@@ -94,10 +94,12 @@ class Trial:
 
     def close(self) -> None:
         """Let go of everything that was opened."""
-        for subject in self._open:
-            subject.close()
-        for folder in self._scratch:
-            folder.cleanup()
+        try:
+            for subject in self._open:
+                subject.close()
+        finally:
+            for folder in self._scratch:
+                folder.cleanup()
 
     # -- what was seen --
 

@@ -8,11 +8,13 @@ import time
 from contextlib import suppress
 
 import pytest
+from hypothesis import strategies as st
 from ldt_conformance.budget import TooLong, within
 from ldt_conformance.drivers.here import HereDriver
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome
 from ldt_conformance.requirements import released
+from ldt_conformance.trial import Trial
 from ldt_conformance.zoo.models import EXAMPLE, GoodModel
 
 import ldt_core as ldt
@@ -82,3 +84,27 @@ def test_a_component_in_this_process_is_ended_too(monkeypatch: pytest.MonkeyPatc
     assert slow.reason == "too long: not done within 0.2 s"
     assert all(r.outcome in (Outcome.UNTESTED, Outcome.INAPPLICABLE) for r in rest)
     assert all(r.blocked_by == slow.requirement for r in rest if r.outcome is Outcome.UNTESTED)
+
+
+class NeverEnds(GoodModel):
+    """Computes well, and does not let go."""
+
+    def finalize(self) -> None:
+        threading.Event().wait()
+
+
+def test_who_does_not_let_go_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ldt_conformance.judge.CLOSING", 0.1)
+    with HereDriver(NeverEnds) as driver:
+        results = judge(driver, EXAMPLE, only=["LDT-MOD-DET-01"])
+    tried = [r for r in results if r.outcome not in (Outcome.UNTESTED, Outcome.INAPPLICABLE)]
+    assert len(tried) == 1
+
+
+def test_a_search_is_ended_too() -> None:
+    def hang(value: int) -> None:
+        threading.Event().wait()
+
+    trial = Trial(next(iter(released().values())), HereDriver(GoodModel), EXAMPLE)
+    with pytest.raises(TooLong), within(0.2):
+        trial.search(st.integers(), hang)

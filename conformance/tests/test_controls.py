@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ldt_conformance import certification
 from ldt_conformance import judge as judging
+from ldt_conformance.commands import certify
 from ldt_conformance.drivers.base import Driver
 from ldt_conformance.drivers.http import HttpDriver
 from ldt_conformance.drivers.process import ProcessDriver, place_of
 from ldt_conformance.outcome import Outcome, Result, Verdict, verdict_of
+from ldt_conformance.report import Subject, read_report
 from ldt_conformance.requirements import KINDS, profile, released
+from ldt_conformance.target import Target
 from ldt_conformance.zoo import Specimen, pack, serving, specimens
 from ldt_conformance.zoo.controls import CONTROLS, Control, install
 
@@ -151,6 +155,29 @@ def test_who_attacks_the_judge_changes_nothing(
     assert set(results) == {r.id for r, _ in owed}, "each is told, though it left early with exit code 0"
     assert by(results, Outcome.PASSED) <= DECLARED
     assert verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("name", ["saboteur", "crasher", "refuser"])
+def test_the_report_says_what_the_judge_saw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Through ``ldt certify``, with its exit code."""
+    control = CONTROLS[f"ldt-zoo-{name}-model"]
+    place = place_of([install([control], tmp_path)])
+    driver = ProcessDriver.at(place, control.specimen.component.id, distribution=control.distribution)
+
+    @contextmanager
+    def opened(*arguments: Any) -> Iterator[Target]:
+        with driver:
+            yield Target(Subject(name=name, kind="folder"), {driver.manifest["id"]: driver})
+
+    monkeypatch.setattr(certification, "opened", opened)
+    assert certify([name, "--level", "2", "--report", str(tmp_path / "report")]) == 1
+    report = read_report(tmp_path / "report" / "report.json")
+    owed = {r.id for r, _ in profile("model", 2, (), "process")}
+    assert {r.requirement for r in report.results} == owed
+    assert report.verdict is Verdict.FAILED
+    assert "FAILED" in capsys.readouterr().out
 
 
 # -- services ---------------------------------------------------------------------------------------
