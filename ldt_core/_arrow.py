@@ -34,18 +34,31 @@ _TYPES = (*_NAMES, "GeometryCollection")  # by shapely's type id; a ring is writ
 # -- to Arrow ----------------------------------------------------------------------------------
 
 
-def table_to_arrow(table: Table, port: Port | None = None, *, crs: str | None = None) -> pa.Table:
+Kept = dict[str, tuple[Any, Any]]
+"""By column of text or geometry: what was converted last, and into what. Ids come again, as a rule."""
+
+
+def table_to_arrow(
+    table: Table, port: Port | None = None, *, crs: str | None = None, kept: Kept | None = None
+) -> pa.Table:
     """An Arrow table of the same rows; numbers and time stamps share memory with ``table``.
 
     ``port`` adds unit, quantity, cell method and CRS as field metadata; ``crs`` is what ``twin``
-    stands for. Raises ``InputError`` for values that Arrow cannot hold.
+    stands for. A column that is the same object as in ``kept`` is not converted again. Raises ``InputError`` for values that Arrow cannot hold.
     """
     columns = port.columns if port is not None else {}
     arrays, schema = [], []
     for name in table:
         column = columns.get(name)
         geometry = _is_geometry(table[name], column)
-        array = to_array(table[name], table.masks.get(name), name, geometry)
+        values, gone = table[name], table.masks.get(name)
+        known = kept.get(name) if kept is not None and gone is None else None
+        if known is not None and known[0] is values:
+            array = known[1]
+        else:
+            array = to_array(values, gone, name, geometry)
+            if kept is not None and gone is None and values.dtype == object:
+                kept[name] = (values, array)
         arrays.append(array)
         schema.append(pa.field(name, array.type, metadata=_field_metadata(column, geometry, crs)))
     return pa.Table.from_arrays(arrays, schema=pa.schema(schema))
@@ -100,13 +113,14 @@ def _projjson_of(code: str) -> dict[str, Any]:
 # -- from Arrow --------------------------------------------------------------------------------
 
 
-def table_from_arrow(source: Any) -> Table:
+def table_from_arrow(source: Any, kept: Kept | None = None) -> Table:
     """From anything with the Arrow capsule interface (pandas, polars, duckdb, pyarrow).
 
+    A column of text or geometry with the same bytes as the one in ``kept`` becomes the same object.
     Numbers and time stamps of a single chunk are shared, not copied. Raises ``InputError`` for a
     time stamp without a zone, and for types that no port can carry.
     """
-    return _from_table(_as_arrow(source), {})
+    return _from_table(_as_arrow(source), {}, kept)
 
 
 def _as_arrow(source: Any) -> pa.Table:
@@ -135,7 +149,7 @@ def _as_arrow(source: Any) -> pa.Table:
     )
 
 
-def _from_table(arrow: pa.Table, encodings: Mapping[str, str]) -> Table:
+def _from_table(arrow: pa.Table, encodings: Mapping[str, str], kept: Kept | None = None) -> Table:
     """``encodings`` names what GeoParquet says of geometry columns: WKB, or a GeoArrow layout."""
     names = arrow.column_names
     twice = next((n for n in names if names.count(n) > 1), None)
@@ -148,6 +162,10 @@ def _from_table(arrow: pa.Table, encodings: Mapping[str, str]) -> Table:
         field, chunked = schema.field(name), arrow.column(0)
         arrow = arrow.remove_column(0)  # lets go of what has been converted
         encoding = encodings.get(name) or _extension(field)
+        known = None if kept is None else kept.get(f"{encoding} {name}")
+        if known is not None and chunked.num_chunks == 1 and known[0].equals(chunked.chunk(0)):
+            columns[name] = known[1]
+            continue
         parts = [from_array(chunk, name, encoding) for chunk in chunked.chunks]
         if not parts:
             parts = [from_array(pa.nulls(0, field.type), name, encoding)]
@@ -159,6 +177,8 @@ def _from_table(arrow: pa.Table, encodings: Mapping[str, str]) -> Table:
         columns[name] = _frozen(values)
         if gone is not None:
             masks[name] = _frozen(gone)
+        elif kept is not None and values.dtype == object and len(parts) == 1:
+            kept[f"{encoding} {name}"] = (chunked.chunk(0), columns[name])
     return Table._of(columns, masks, rows)
 
 

@@ -36,24 +36,24 @@ _JOINED = 1 << 15
 """Below this many bytes a frame is sent as one; above it, from where its parts lie."""
 
 
-def to_stream(table: Table, port: Port | None = None, *, crs: str | None = None) -> bytes:
-    """The table as an Arrow IPC stream; ``port`` and ``crs`` as for ``Table.to_arrow``."""
+def to_stream(table: Table, port: Port | None = None, *, crs: str | None = None, kept: Any = None) -> bytes:
+    """The table as an Arrow IPC stream; ``port`` and ``crs`` as for ``Table.to_arrow``, ``kept`` of the last table."""
     from ._arrow import table_to_arrow
 
-    arrow = table_to_arrow(table, port, crs=crs)
+    arrow = table_to_arrow(table, port, crs=crs, kept=kept)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, arrow.schema) as writer:
         writer.write_table(arrow)
     return bytes(sink.getvalue().to_pybytes())
 
 
-def from_stream(data: Any) -> Table:
+def from_stream(data: Any, kept: Any = None) -> Table:
     """The table of an Arrow IPC stream (bytes, or a file opened for them). Raises ``InputError``."""
     from ._arrow import table_from_arrow
 
     try:
         with pa.ipc.open_stream(data) as reader:
-            return table_from_arrow(reader)
+            return table_from_arrow(reader, kept)
     except (pa.ArrowException, OSError) as exc:
         raise InputError(f"this is no Arrow stream that can be read: {exc}", code="shape") from exc
 

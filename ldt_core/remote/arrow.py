@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from ..tables import Port, Table
 
-_BATCH = 1 << 16
 _PIECE = 1 << 18
 
 
@@ -22,14 +21,15 @@ class ArrowStream:
         self._arrow = table_to_arrow(table, port, crs=crs)
         counter = pa.MockOutputStream()
         with pa.ipc.new_stream(counter, self._arrow.schema) as writer:
-            writer.write_table(self._arrow, max_chunksize=_BATCH)
+            writer.write_table(self._arrow)
         self.size = int(counter.size())
 
     def __iter__(self) -> Iterator[memoryview]:
         sink = _Sink()
         file = pa.PythonFile(sink, mode="w")
         with pa.ipc.new_stream(file, self._arrow.schema) as writer:
-            for batch in self._arrow.to_batches(max_chunksize=_BATCH):
+            # One batch: whoever reads the whole has each column in one piece, and need not join any.
+            for batch in self._arrow.to_batches():
                 writer.write_batch(batch)
                 yield from sink.take()
         yield from sink.take()

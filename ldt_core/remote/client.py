@@ -38,7 +38,7 @@ from ..ipc import from_stream
 from ..tables import GridPort, Tables, port_from_dict
 from .json_tables import from_json, loads
 from .manifests import Access, access_of, digest, keep, parsed, read_manifest
-from .messages import ARROW, ASIDE, BUNDLE, JSON, decode, encode
+from .messages import ARROW, ASIDE, BUNDLE, JSON, Memory, decode, encode
 from .net import Client, Reply
 from .served import instant_text
 
@@ -158,13 +158,14 @@ class Remote(Component):
         head: Mapping[str, Any],
         tables: Tables,
         inputs: Mapping[str, AnyPort],
+        memory: Memory | None = None,
         **headers: str,
     ) -> Reply:
         media = BUNDLE if self.bundles else JSON
         return self.client.ask(
             "POST",
             f"{self.address}/{path}",
-            body=encode(head, "inputs", tables, inputs, media),
+            body=encode(head, "inputs", tables, inputs, media, memory),
             media=media,
             accept=f"{BUNDLE}, {JSON};q=0.5" if self.bundles else JSON,
             headers={k.replace("_", "-"): v for k, v in headers.items()},
@@ -172,7 +173,9 @@ class Remote(Component):
             cancelled=self.context.cancelled,
         )
 
-    def _heard(self, reply: Reply, outputs: Mapping[str, AnyPort]) -> tuple[dict[str, Any], Tables]:
+    def _heard(
+        self, reply: Reply, outputs: Mapping[str, AnyPort], memory: Memory | None = None
+    ) -> tuple[dict[str, Any], Tables]:
         if reply.media not in (JSON, BUNDLE):
             raise RemoteError(
                 f"{self.address} answered {reply.media or 'nothing'}",
@@ -180,7 +183,7 @@ class Remote(Component):
                 fix=f"its owner lets it answer {JSON}",
             )
         try:
-            head, tables = decode(reply.body, reply.media, "outputs", outputs)
+            head, tables = decode(reply.body, reply.media, "outputs", outputs, memory)
             self._take_flags(head)
         except (LdtError, TypeError, ValueError) as exc:
             raise self._odd(str(exc)) from exc
@@ -240,6 +243,7 @@ class RemoteSimulator(Remote, Simulator):
         super().__init__(params, context)
         self._session = ""
         self._seq = 0
+        self._memory = Memory()
 
     def initialize(self, inputs: Tables) -> Tables:
         self._meet()
@@ -256,9 +260,9 @@ class RemoteSimulator(Remote, Simulator):
     def step(self, inputs: Tables, until: int) -> Tables | Step:
         told = {"seq": self._seq + 1, "start": self.context.window.start, "until": until}
         with self._lost():
-            reply = self._say(f"{self._session}/step", told, inputs, self._in)
+            reply = self._say(f"{self._session}/step", told, inputs, self._in, self._memory)
         self._seq += 1  # what was refused was no step
-        head, tables = self._heard(reply, self._out)
+        head, tables = self._heard(reply, self._out, self._memory)
         reached = head.get("reached", until)
         return tables if reached == until else Step(tables, reached)
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -55,8 +56,21 @@ def accepted(header: str | None, offered: Iterable[str]) -> str | None:
     return None
 
 
+class Memory:
+    """Columns of text and geometry in the last messages of a conversation, by port; ids come again, as a rule."""
+
+    def __init__(self) -> None:
+        self.said: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        self.heard: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+
+
 def encode(
-    head: Mapping[str, Any], field: str, data: Tables, ports: Mapping[str, AnyPort], media: str
+    head: Mapping[str, Any],
+    field: str,
+    data: Tables,
+    ports: Mapping[str, AnyPort],
+    media: str,
+    memory: Memory | None = None,
 ) -> bytes:
     """``head`` with the tables under ``field``. Grids are CoverageJSON in either."""
     if media != BUNDLE:
@@ -67,7 +81,8 @@ def encode(
     for name, item in data.items():
         if isinstance(item, Table):
             port = ports.get(name)
-            blocks.append(to_stream(item, port if isinstance(port, Port) else None))
+            kept = None if memory is None else memory.said[name]
+            blocks.append(to_stream(item, port if isinstance(port, Port) else None, kept=kept))
             said[name] = {"arrow": len(blocks[-1])}
         else:
             said[name] = to_json(item)
@@ -75,7 +90,9 @@ def encode(
     return b"".join([line, b"\n", *blocks])
 
 
-def decode(body: Any, media: str, field: str, ports: Mapping[str, AnyPort]) -> tuple[dict[str, Any], Tables]:
+def decode(
+    body: Any, media: str, field: str, ports: Mapping[str, AnyPort], memory: Memory | None = None
+) -> tuple[dict[str, Any], Tables]:
     """The head without ``field``, and the tables. Raises ``InputError`` for anything else's bytes."""
     if media != BUNDLE:
         head = _object(loads(bytes(body)))
@@ -97,7 +114,7 @@ def decode(body: Any, media: str, field: str, ports: Mapping[str, AnyPort]) -> t
             continue
         if type(size) is not int or not 0 <= size <= len(view) - at:
             raise InputError("the streams are shorter than their line says", code="shape", where=name)
-        tables[name] = from_stream(view[at : at + size])
+        tables[name] = from_stream(view[at : at + size], None if memory is None else memory.heard[name])
         at += size
     return head, tables
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -27,6 +28,7 @@ from .problems import error_of
 
 REDIRECTS = (301, 302, 303, 307, 308)
 AGAIN = (429, 502, 503, 504)
+_JOINED = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Place:
         return f"{self.host}:{self.port}"
 
 
+@lru_cache(maxsize=1024)
 def place_of(address: str) -> Place:
     """Raises ``RemoteError`` for anything but http and https, and for an address with a password in it."""
     try:
@@ -188,12 +191,32 @@ class _Connection(http.client.HTTPConnection):
         super().__init__(place.host, place.port)
         self._place, self._policy, self._limits = place, policy, limits
         self._end = math.inf
+        self._held: list[Any] | None = None
 
     def set_end(self, end: float) -> None:
         """The instant (``time.monotonic``) at which the next exchange is over."""
         self._end = end
         if self.sock is not None:
             self.sock.end = end
+
+    def request(self, method: str, url: str, body: Any = None, headers: Any = None, **more: Any) -> None:
+        """One piece where it is small: the server need not wake twice."""
+        whole: list[Any] = []
+        self._held = whole
+        try:
+            super().request(method, url, body, headers or {}, **more)
+        finally:
+            self._held = None
+        if sum(map(len, whole)) < _JOINED:
+            whole = [b"".join(whole)]
+        for part in whole:
+            super().send(part)
+
+    def send(self, data: Any) -> None:
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     def connect(self) -> None:
         last: OSError | None = None

@@ -436,7 +436,7 @@ class _Room:
         media, raw = await self._raw(request, (JSON, BUNDLE))
         body = _head(raw, media)
         answer = await self.sessions.step(
-            session, body, lambda: decode(raw, media, "inputs", session.inputs)[1], raw
+            session, body, lambda: decode(raw, media, "inputs", session.inputs, session.memory)[1], raw
         )
         return await self._told(request, answer, session, 200, {}, seq=body["seq"])
 
@@ -454,7 +454,8 @@ class _Room:
         media = accepted(request.headers.get("accept"), (JSON, BUNDLE))
         if media is None:
             raise _not_acceptable(f"{JSON} and {BUNDLE}")
-        body = encode({**more, **answer.head}, "outputs", answer.outputs, session.outputs, media)
+        head = {**more, **answer.head}
+        body = encode(head, "outputs", answer.outputs, session.outputs, media, session.memory)
         return Response(body, status_code=status, media_type=media, headers=headers)
 
     async def get_state(self, request: Request) -> Response:

@@ -8,7 +8,6 @@ in which all of its component's code runs.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import shutil
 import struct
@@ -24,7 +23,8 @@ from typing import Any, TypeVar, cast
 
 from ..errors import InputError, Unsupported
 from ..interfaces import Simulator, Step, Window
-from ..tables import Tables, check
+from ..tables import Checker, Seen, Tables
+from .messages import Memory
 from .problems import Problem, contained
 from .served import Served, _typed
 
@@ -53,7 +53,7 @@ class Session:
         self.cancelled = threading.Event()
         self.busy = 0
         self.seq = 0
-        self.request = ""
+        self.request = b""
         self.answer = Answer()
         self.broken = False
         self._scratch = Path(tempfile.mkdtemp(prefix="ldt-session-"))
@@ -62,6 +62,9 @@ class Session:
         self._context = served.context(context, self.cancelled.is_set, self._scratch)
         self._params = made
         self._component: Simulator | None = None
+        self.memory = Memory()
+        self._takers: dict[str, Checker] = {}
+        self._givers: dict[str, Checker] = {}
         self.inputs: Mapping[str, Any] = {}
         self.outputs: Mapping[str, Any] = {}
 
@@ -80,6 +83,9 @@ class Session:
         component = cast(Simulator, self.served.new(self._params, self._context))
         self._component = component
         self.inputs, self.outputs = component.ports()
+        seen = Seen()
+        self._takers = {n: Checker(p, n, seen) for n, p in self.inputs.items()}
+        self._givers = {n: Checker(p, n, seen) for n, p in self.outputs.items()}
 
     def start(self, inputs: Tables) -> Answer:
         """Raises what ``initialize`` raises, and ``InputError`` for tables that the ports do not take."""
@@ -105,11 +111,11 @@ class Session:
         if missing or odd:
             what = f"the input '{missing[0]}' is missing" if missing else f"'{odd[0]}' is no input of a {at}"
             raise Problem(400, "inputs do not fit", what, type="invalid-parameter-value")
-        return {n: check(t, wanted[n], n) for n, t in inputs.items()}
+        return {n: self._takers[n](t) for n, t in inputs.items()}
 
     def _given(self, found: Tables, at: str | None) -> dict[str, Any]:
         ports = {n: p for n, p in self.outputs.items() if at in (None, p.at)}
-        return {n: check(found[n], p, n) for n, p in ports.items() if at is not None or n in found}
+        return {n: self._givers[n](found[n]) for n in ports if at is not None or n in found}
 
     def _flags(self) -> dict[str, Any]:
         flags = self._context.flags
@@ -225,10 +231,9 @@ class Sessions:
         except (TypeError, ValueError) as exc:
             what = f"seq, start and until are whole numbers: {exc}"
             raise Problem(400, "no step", what, type="invalid-parameter-value") from exc
-        digest = hashlib.sha256(request).hexdigest()
         async with session.lock:
             if seq == session.seq and seq > 0:
-                if digest != session.request:
+                if request != session.request:
                     if session.broken:
                         raise _over()
                     raise Problem(409, "seq used", f"seq {seq} was another step")
@@ -246,7 +251,7 @@ class Sessions:
                 raise  # the request was at fault: nothing was stepped
             except Exception as exc:
                 answer, session.broken = Answer(error=exc), True
-            session.seq, session.request, session.answer = seq, digest, answer
+            session.seq, session.request, session.answer = seq, request, answer
             return answer
 
     def close(self, id: str) -> list[Future[None]]:
