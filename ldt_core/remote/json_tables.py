@@ -29,7 +29,7 @@ def refuse(what: str, where: str, fix: str = "") -> InputError:
 def loads(text: bytes | str, where: str = "") -> Any:
     """JSON in UTF-8 without NaN, Infinity and halves of characters. Raises ``InputError``."""
     try:
-        found = json.loads(text, parse_constant=_no_constant)
+        found = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
         if _HALVES_IN_BYTES.search(text) if isinstance(text, bytes) else _HALVES.search(text):
             json.dumps(
                 found, ensure_ascii=False
@@ -41,6 +41,9 @@ def loads(text: bytes | str, where: str = "") -> Any:
 
 def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is no JSON number; write null for what is missing")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 # -- to JSON ------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ JSON = "application/json"
 BUNDLE = "application/vnd.ldt.tables"
 ARROW = "application/vnd.apache.arrow.stream"
 GEOJSON = "application/geo+json"
+_ENCODER = json.JSONEncoder(allow_nan=False)
 ASIDE = "Ldt-Aside"
 """Header of a process's answer: flags and the state of random numbers as JSON."""
 
@@ -86,7 +87,7 @@ def encode(
             said[name] = {"arrow": len(blocks[-1])}
         else:
             said[name] = to_json(item)
-    line = json.dumps({**head, field: said}, allow_nan=False).encode()
+    line = _ENCODER.encode({**head, field: said}).encode()
     return b"".join([line, b"\n", *blocks])
 
 
@@ -98,9 +99,7 @@ def decode(
         head = _object(loads(bytes(body)))
         return head, tables_from_json(head.pop(field, {}), ports, field)
     view = memoryview(body)
-    line = bytes(view[: 1 << 20]).partition(b"\n")[0]
-    if len(line) >= 1 << 20:
-        raise InputError("the first line is longer than 1 MiB", code="shape")
+    line = first_line(view)
     head = _object(loads(line))
     said = head.pop(field, {})
     at = len(line) + 1
@@ -117,6 +116,17 @@ def decode(
         tables[name] = from_stream(view[at : at + size], None if memory is None else memory.heard[name])
         at += size
     return head, tables
+
+
+def first_line(body: Any) -> bytes:
+    """Raises ``InputError`` where it does not end within 1 MiB."""
+    view = memoryview(body)
+    for size in (1 << 12, 1 << 20):  # as a rule it is short, and the rest need not be copied
+        start = bytes(view[:size])
+        end = start.find(b"\n")
+        if end >= 0 or size >= len(view):
+            return start if end < 0 else start[:end]
+    raise InputError("the first line is longer than 1 MiB", code="shape")
 
 
 def _object(value: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from . import processes as p
 from .arrow import ArrowStream
 from .jobs import Job, Jobs
 from .json_tables import loads, table_to_json
-from .messages import ARROW, ASIDE, BUNDLE, GEOJSON, JSON, accepted, decode, encode, media_of
+from .messages import ARROW, ASIDE, BUNDLE, GEOJSON, JSON, accepted, decode, encode, first_line, media_of
 from .net import Limits, Policy, fetch
 from .openapi import OPENAPI, document
 from .problems import PROBLEM, Problem, contained, problem_of
@@ -291,7 +291,7 @@ class _Room:
         if media == BUNDLE and served is not None:
             ports: Mapping[str, Any] = served.inputs
             if served.manifest["dynamic"]:
-                head = loads(raw.partition(b"\n")[0])
+                head = loads(first_line(raw))
                 params = head.get("params", {}) if isinstance(head, dict) else {}
                 ports = (await self._apart(lambda: served.ports(served.params(params))))[0]
             values, tables = decode(raw, media, "inputs", ports)
@@ -586,7 +586,7 @@ def p_digest(raw: bytes) -> str:
 
 
 def _head(raw: bytes, media: str) -> dict[str, Any]:
-    return _object(loads(raw.partition(b"\n")[0] if media == BUNDLE else raw))
+    return _object(loads(first_line(raw) if media == BUNDLE else raw))
 
 
 def _object(value: Any) -> dict[str, Any]:
