@@ -47,7 +47,8 @@ _GROUP = "ldt"
 class Artefact:
     """The bytes under judgement. ``name`` and ``version`` are those of the wheel's file name.
 
-    ``links`` is a folder of wheels that its vendor hands in with it, ``lock`` a file of pinned requirements.
+    What its vendor hands in with it: ``links`` is a folder of wheels, ``lock`` a file of pinned requirements, ``previous``
+    the wheel that was certified last.
     """
 
     wheel: Path
@@ -58,6 +59,7 @@ class Artefact:
     problems: tuple[str, ...] = ()
     links: Path | None = None
     lock: Path | None = None
+    previous: Path | None = None
     _info: str = field(default="", repr=False)
 
     def read(self, inside: str) -> bytes | None:
@@ -124,11 +126,11 @@ class Artefact:
 # -- from where it comes ---------------------------------------------------------------------------------
 
 
-def open_wheel(path: Path, *, links: Path | None = None, lock: Path | None = None) -> Artefact:
+def open_wheel(path: Path) -> Artefact:
     """Open a wheel. Raises ``FileNotFoundError``; whatever is wrong with the file itself stands in ``problems``."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    found = Artefact(path, digest, path.stem, "", links=links, lock=lock)
+    found = Artefact(path, digest, path.stem, "")
     problems = []
     try:
         name, version, _, _ = parse_wheel_filename(path.name)
@@ -150,7 +152,7 @@ def open_wheel(path: Path, *, links: Path | None = None, lock: Path | None = Non
     return replace(found, problems=tuple(problems))
 
 
-def open_folder(folder: Path, into: Path, **more: Any) -> Artefact:
+def open_folder(folder: Path, into: Path) -> Artefact:
     """Build the wheel of a project folder, offline, into ``into``, and open it. Raises ``PluginError``."""
     program = uv_program()
     if program is None:
@@ -172,10 +174,10 @@ def open_folder(folder: Path, into: Path, **more: Any) -> Artefact:
             where=str(folder / "pyproject.toml"),
             fix=f"build it where there is a network and certify the wheel, or: pip install {module}",
         )
-    return open_wheel(made[0], **more)
+    return open_wheel(made[0])
 
 
-def open_installed(distribution: str, into: Path, **more: Any) -> Artefact:
+def open_installed(distribution: str, into: Path) -> Artefact:
     """The wheel of a distribution that is installed here; of one that is installed in the editable way, its folder's.
 
     Raises ``PluginError``.
@@ -188,7 +190,7 @@ def open_installed(distribution: str, into: Path, **more: Any) -> Artefact:
         ) from exc
     origin = json.loads(found.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
-        return open_folder(Path(unquote(urlparse(origin["url"]).path)), into, **more)
+        return open_folder(Path(unquote(urlparse(origin["url"]).path)), into)
     wheel = wheel_of(distribution, into)
     if wheel is None:
         raise PluginError(
@@ -196,7 +198,7 @@ def open_installed(distribution: str, into: Path, **more: Any) -> Artefact:
             code="not installed",
             fix=f"pip install --force-reinstall {distribution}",
         )
-    return open_wheel(Path(wheel), **more)
+    return open_wheel(Path(wheel))
 
 
 def _reproducible() -> dict[str, str]:

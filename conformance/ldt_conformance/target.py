@@ -24,10 +24,11 @@ from .artefact import Artefact, open_folder, open_installed, open_wheel
 from .drivers.base import Driver
 from .drivers.http import UnreadDriver, reach
 from .drivers.process import ProcessDriver
+from .observe import offline
 from .progress import Progress
 from .report import Subject
 from .sandbox import Sandbox, profile_digest, unavailable
-from .vendor import NAME, VendorFile, read_vendor
+from .vendor import NAME, VendorFile, handed_in, read_vendor
 
 
 @dataclass
@@ -103,6 +104,8 @@ def _with_vendor(target: Target, path: Path | None) -> Target:
         )
         return target
     target.vendor, target.folder = read_vendor(path), path.parent.resolve()
+    if target.artefact is not None:
+        target.artefact = handed_in(target.artefact, target.vendor, target.folder)
     return target
 
 
@@ -150,9 +153,12 @@ def _wheel(artefact: Artefact, kind: Any, vendor: Path | None, progress: Progres
     target = Target(subject, artefact=artefact)
     if artefact.problems:  # nothing of it is installed; the package's requirements say what is wrong
         return _with_vendor(target, vendor)
+    if vendor is not None:
+        artefact = handed_in(artefact, read_vendor(vendor), vendor.parent.resolve())
     try:
         wanted = f"{artefact.name} @ {artefact.wheel.resolve().as_uri()}"
-        environment = solve([wanted], cache_folder() / "certify")[0]
+        with offline(artefact):
+            environment = solve([wanted], cache_folder() / "certify")[0]
     except PluginError as exc:
         target.notes.append(f"It cannot be installed: {exc.what}")
         return _with_vendor(target, vendor)

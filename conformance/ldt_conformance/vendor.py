@@ -9,6 +9,7 @@ import csv
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from ldt_core.errors import DataError, LdtError, nearest
 from ldt_core.interfaces import AnyPort, Duration
 from ldt_core.remote.json_tables import from_json, loads
 
+from .artefact import Artefact
 from .example import Example
 from .report import Waived
 from .requirements import catalogue
@@ -81,6 +83,15 @@ class ServiceSection(_Section):
     token_variable: str | None = None
 
 
+class PackageSection(_Section):
+    """``[package]``: what is handed in with the wheel: a folder of wheels that it needs, a file of pinned requirements,
+    the wheel that was certified last."""
+
+    links: str | None = None
+    lock: str | None = None
+    previous: str | None = None
+
+
 class WaiverSection(_Section):
     """``[[waiver]]``: a failure that is accepted at home until ``expires``."""
 
@@ -95,6 +106,7 @@ class VendorFile(_Section):
 
     component: dict[str, ComponentSection] = {}
     service: ServiceSection = ServiceSection()
+    package: PackageSection = PackageSection()
     waiver: tuple[WaiverSection, ...] = ()
 
 
@@ -127,6 +139,15 @@ def read_vendor(path: Path) -> VendorFile:
                 fix=nearest(waiver.requirement, catalogue()),
             )
     return found
+
+
+def handed_in(artefact: Artefact, found: VendorFile, folder: Path) -> Artefact:
+    """The artefact with what its vendor hands in with it. Raises ``VendorError`` where a file is not there."""
+    said = {n: folder / p for n, p in found.package.model_dump(exclude_none=True).items()}
+    for name, path in said.items():
+        if not path.exists():
+            raise VendorError(f"package.{name}: there is no {path.name}", code="unreadable", where=str(path))
+    return replace(artefact, **said)
 
 
 def _line(text: str, keys: list[str]) -> int:

@@ -7,17 +7,19 @@ import stat
 import struct
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ldt_conformance import artefact, certification, observe, pythons, sandbox
 from ldt_conformance import judge as judging
 from ldt_conformance.artefact import Artefact, open_folder, open_installed, open_wheel
+from ldt_conformance.checks.package_compat import _ports
 from ldt_conformance.judge import judge_package
 from ldt_conformance.outcome import Outcome, Result, Verdict, verdict_of
 from ldt_conformance.requirements import catalogue, profile
 from ldt_conformance.sandbox import Limits
+from ldt_conformance.vendor import VendorError, VendorFile, handed_in
 from ldt_conformance.zoo.packages import CODE, EXAMPLES, INFO, PackageSpecimen, packages, record_line
 
 from ldt_core.errors import PluginError
@@ -40,6 +42,13 @@ def _first_of_each() -> list[PackageSpecimen]:
     return list({p.fails: p for p in reversed(packages())}.values())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LDT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def walls() -> None:
     if problem := sandbox.unavailable():
@@ -55,7 +64,7 @@ def test_a_package_fails_its_requirement(
 ) -> None:
     monkeypatch.setattr(judging, "REPEATS", 1)
     only = [specimen.fails] if specimen.fails else []
-    results = judge_package(open_wheel(specimen.wheel(tmp_path)), EXAMPLES, level=2, only=only)
+    results = judge_package(specimen.opened(tmp_path), EXAMPLES, level=2, only=only)
     reasons = {r.requirement: r.reason for r in results if r.outcome is Outcome.FAILED}
     assert set(reasons) == set(only), reasons
     assert not [r for r in results if r.outcome is Outcome.CANT_TELL]
@@ -70,7 +79,7 @@ def test_a_package_fails_its_requirement_and_no_other(
     specimen: PackageSpecimen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(judging, "REPEATS", 1)
-    results = judge_package(open_wheel(specimen.wheel(tmp_path)), EXAMPLES, level=2)
+    results = judge_package(specimen.opened(tmp_path), EXAMPLES, level=2)
     reasons = {r.requirement: r.reason for r in results if r.outcome is Outcome.FAILED}
     odd = {r.requirement: r.reason for r in results if r.outcome is Outcome.CANT_TELL}
     untested = {r.requirement for r in results if r.outcome is Outcome.UNTESTED}
@@ -418,3 +427,29 @@ def test_a_wheel_is_judged_as_the_registry_does_it(tmp_path: Path) -> None:
     passed = {r.requirement for r in report.results if r.outcome is Outcome.PASSED}
     assert {"LDT-PKG-NET-01", "LDT-MOD-DET-01"} <= passed
     assert "swordfish" not in report.model_dump_json()
+
+
+def test_what_a_vendor_hands_in_with_a_wheel_is_found_beside_its_file(tmp_path: Path) -> None:
+    artefact = open_wheel(GOOD.wheel(tmp_path))
+    (tmp_path / "old.whl").write_bytes(b"")
+    said = VendorFile.model_validate({"package": {"previous": "old.whl"}})
+    assert handed_in(artefact, said, tmp_path).previous == tmp_path / "old.whl"
+    with pytest.raises(VendorError, match="package.lock: there is no pins.txt"):
+        handed_in(artefact, VendorFile.model_validate({"package": {"lock": "pins.txt"}}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "what"),
+    [
+        ({"a": {"kind": "number", "unit": "m"}}, {"a": {"kind": "number", "unit": "km"}}, "from m to km"),
+        ({"a": {"kind": "text"}}, {}, "'p.a' is gone"),
+        ({"a": {"kind": "text"}}, {"a": {"kind": "text"}, "b": {"kind": "text"}}, None),
+    ],
+)
+def test_an_output_is_compared_with_what_it_was(
+    then: dict[str, object], now: dict[str, object], what: str | None
+) -> None:
+    found = list(_ports({"p": {"columns": then}}, {"p": {"columns": now}}, taken=False))
+    assert found == [] if what is None else what in found[0]
+    grown = list(_ports({"p": {"columns": then}}, {"p": {"columns": now}}, taken=True))
+    assert any("is demanded" in f for f in grown) == (what is None)

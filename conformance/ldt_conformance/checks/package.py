@@ -18,9 +18,9 @@ from ldt_core.tables import port_from_dict
 from ..artefact import Artefact
 from ..package_trial import PackageTrial
 from ..trial import Trial
-from . import check, package_run, package_sbom
+from . import check, package_compat, package_run, package_sbom
 
-__all__ = ["package_run", "package_sbom"]
+__all__ = ["package_compat", "package_run", "package_sbom"]
 
 
 @check("LDT-PKG-META-01")

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ import ldt_core as ldt
 from ldt_core.manifest import describe, render
 from ldt_core.wheels import write_wheel
 
+from ..artefact import Artefact, open_wheel
 from ..example import Example
 from .sample import TollModel
 
@@ -36,7 +37,7 @@ FLOW = ldt.Table(
         "flow": [120.0, 30.5],
     }
 )
-EXAMPLES = {"zoo-toll": Example(params={"token": "swordfish"}, windows=1, inputs={"flow": FLOW})}
+EXAMPLES = {"zoo-toll": Example(params={"rate": 2.0, "token": "swordfish"}, windows=1, inputs={"flow": FLOW})}
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,31 @@ class PackageSpecimen:
     change: Callable[[Files], None]
     fails: str | None = None
 
+    def opened(self, folder: Path) -> Artefact:
+        """Its wheel, below ``folder``, with the version that was certified before it."""
+        previous = write(_before, folder / "before")
+        return replace(open_wheel(self.wheel(folder)), previous=previous)
+
     def wheel(self, folder: Path) -> Path:
         """Write it into ``folder``."""
-        contents = dict(_good())
-        self.change(contents)
-        name = f"{INFO.removesuffix('.dist-info')}-py3-none-any.whl"
-        return write_wheel({n: t.encode() for n, t in contents.items()}, INFO, name, folder)
+        return write(self.change, folder)
+
+
+def write(change: Callable[[Files], None], folder: Path) -> Path:
+    """The wheel of the good package, changed; below ``folder``."""
+    contents = dict(_good())
+    change(contents)
+    info = next(n for n in contents if n.endswith("/WHEEL")).partition("/")[0]
+    name = f"{info.removesuffix('.dist-info')}-py3-none-any.whl"
+    return write_wheel({n: t.encode() for n, t in contents.items()}, info, name, folder)
+
+
+def _before(contents: Files) -> None:
+    """Make it version 1.1.0, which offered the same."""
+    for name in list(contents):
+        contents[name.replace("zoo_toll-1.2.0", "zoo_toll-1.1.0")] = contents.pop(name).replace(
+            "1.2.0", "1.1.0"
+        )
 
 
 @cache
@@ -310,6 +330,23 @@ def bills_what_is_not_there(contents: Files) -> None:
 @_mutant("LDT-PKG-SBOM-01")
 def has_no_bill(contents: Files) -> None:
     del contents[SBOM]
+
+
+@_mutant("LDT-PKG-COMPAT-01")
+def renames_an_output_in_a_minor_version(contents: Files) -> None:
+    for file in (CODE, f"{PACKAGE}/component.json"):
+        _replace(contents, file, '"toll": ', '"charge": ')
+    _replace(contents, CODE, "with_columns(toll=", "with_columns(charge=")
+
+
+@_mutant("LDT-PKG-COMPAT-01")
+def demands_a_parameter_in_a_minor_version(contents: Files) -> None:
+    _replace(contents, CODE, '"1")] = 2.0', '"1")]')
+    manifest = json.loads(contents[f"{PACKAGE}/component.json"])
+    schema = manifest["components"][0]["params"]
+    del schema["properties"]["rate"]["default"]
+    schema["required"] = ["rate", "token"]
+    contents[f"{PACKAGE}/component.json"] = json.dumps(manifest)
 
 
 @_mutant("LDT-PKG-SECR-01")
