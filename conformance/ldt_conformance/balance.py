@@ -55,8 +55,8 @@ class Balance(BaseModel):
         """For every window ``start`` and ``end`` (us), what was ``before``, is ``after``, came ``in``, went ``out`` and what is
         left over: ``amiss``. Raises ``CannotTell`` where it speaks of what is not there."""
         before = self._sum(self.stored, found.initial, given, None) if self._known_at_first(found) else None
-        for start, end, outputs in found.windows:
-            tables = {**given.over(start, end), **outputs}
+        for (start, end, outputs), inputs in zip(found.windows, found.inputs, strict=True):
+            tables = {**inputs, **outputs}
             after = self._sum(self.stored, tables, given, None)
             coming, going = (
                 self._sum(terms, tables, given, (end - start) / ldt.SECOND)

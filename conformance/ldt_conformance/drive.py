@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -41,13 +41,14 @@ class Saved:
 class Trajectory:
     """What a run gave: ``initial`` values by port, the ``windows`` as (start, reached, tables by port), ``flags``.
 
-    ``digests`` are those of the windows' tables when they came.
+    ``digests`` are those of the windows' tables when they came, ``inputs`` what each window was given.
     """
 
     initial: Mapping[str, Any]
     windows: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     flags: tuple[ldt.Flag, ...] = ()
+    inputs: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -167,7 +168,9 @@ class Given:
 
     def _held(self, name: str) -> bool:
         port, table = _as_port(self.inputs[name]), self.tables[name]
-        return port.time_column is None or len(np.unique(table[port.time_column])) < 2
+        if port.time_column is None or port.events:
+            return not port.events
+        return len(np.unique(table[port.time_column])) < 2
 
     def recording(self, name: str) -> Recording:
         """One input as another stage would have left it in the store."""
@@ -213,12 +216,13 @@ class Given:
         return table
 
     def steady(self, start: int, until: int) -> Callable[[int, int], dict[str, ldt.Table]]:
-        """Inputs that stay what they are from ``start`` to ``until``, over any window."""
+        """Inputs that stay what they are from ``start`` to ``until``, over any window; events happen when they do."""
         first = self.over(start, until)
 
         def over(a: int, b: int) -> dict[str, ldt.Table]:
-            share = (b - a) / (until - start)
-            return {n: self.scaled(_as_port(self.inputs[n]), t, share, a) for n, t in first.items()}
+            share, now = (b - a) / (until - start), self.over(a, b)
+            ports = {n: _as_port(self.inputs[n]) for n in first}
+            return {n: now[n] if p.events else self.scaled(p, first[n], share, a) for n, p in ports.items()}
 
         return over
 
@@ -283,7 +287,8 @@ class Run:
     def step(self, until: int, inputs: Any = None) -> None:
         """One window; ``inputs(start, until)`` gives its tables, by default those of the example."""
         start, read = self.time, inputs or self.given.over
-        tables, reached = self.ask(read(start, until), until)
+        given = read(start, until)
+        tables, reached = self.ask(given, until)
         if not _whole(reached) or not start < reached <= until:
             self.trial.fail(
                 "a step reached an instant outside its window",
@@ -295,6 +300,7 @@ class Run:
         self.time = int(reached)
         self.trajectory.windows.append((start, self.time, found))
         self.trajectory.digests.append(digest_of(found))
+        self.trajectory.inputs.append(given)
         if len(self.trajectory.windows) > MOST_WINDOWS:
             raise CannotTell(f"after {MOST_WINDOWS} windows the simulator stands at {self.time} us")
 
@@ -305,7 +311,7 @@ class Run:
 
     def done(self) -> Trajectory:
         t = self.trajectory
-        return Trajectory(t.initial, t.windows, t.digests, tuple(self.subject.context.flags))
+        return replace(t, flags=tuple(self.subject.context.flags))
 
     def _checked(self, tables: Any, when: str, *, whole: bool) -> dict[str, Any]:
         """What came, as the ports promise it; with ``whole`` every port of the step must be there."""

@@ -29,9 +29,11 @@ Begun = Callable[[Requirement], Trial]
 
 
 def claims_of(manifest: Mapping[str, Any]) -> frozenset[str]:
-    """What a component claims by its manifest; a simulator with inputs in every step claims ``coupling``."""
+    """What a component claims by its manifest; a simulator that has inputs in every step, or may have some for other
+    parameters, claims ``coupling``."""
     steps = [p for p in manifest["inputs"].values() if p.get("at", "step") == "step"]
-    coupling = {"coupling"} if manifest["kind"] == "simulator" and steps else set()
+    coupled = manifest["kind"] == "simulator" and (steps or manifest.get("dynamic"))
+    coupling = {"coupling"} if coupled else set()
     return frozenset(manifest.get("capabilities", ())) | coupling
 
 

@@ -248,6 +248,8 @@ def first_difference(expected: Any, got: Any, tolerances: Mapping[str, float]) -
 def _off(a: Any, b: Any, tolerance: float) -> Any:
     if a.dtype != b.dtype:
         return np.ones(len(a), bool)
+    if a.dtype.kind in "iu" and tolerance:
+        return np.abs(a.astype(float) - b) > tolerance
     if a.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             near = (a == b) | (np.abs(a - b) <= tolerance)

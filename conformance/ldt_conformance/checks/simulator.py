@@ -25,7 +25,7 @@ __all__ = [
 
 ROUNDING = 1e-9
 """Of the largest value: what another order of adding up may do."""
-SEEDS = 16
+SEEDS = 8
 
 
 @check("LDT-SIM-TIME-01")

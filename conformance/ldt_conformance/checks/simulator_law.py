@@ -16,7 +16,7 @@ from ..balance import Balance
 from ..corpus import reach
 from ..drive import Run, Trajectory, drive, expect_same_run, in_words, start_run
 from ..perturb import moved
-from ..trial import CannotTell, Trial, first_difference
+from ..trial import CannotTell, NotApplicable, Trial, first_difference
 from . import check
 
 
@@ -97,6 +97,8 @@ Inputs = Callable[[int, int], dict[str, ldt.Table]]
 def takes_what_is_declared_and_nothing_of_the_future(trial: Trial) -> None:
     """Units that can be converted; other inputs from an instant on change nothing before it, and something after."""
     run = start_run(trial)
+    if not run.given.stepped:
+        raise NotApplicable("with the example's parameters no step has an input")
     for side, ports in (("inputs", run.given.inputs), ("outputs", run.given.outputs)):
         for name, port in ports.items():
             for column, what in port.columns.items():
@@ -134,23 +136,23 @@ def _ended(run: Run, other_from: int | None = None) -> Trajectory:
 
 
 def _can_be_exchanged(trial: Trial, where: str, column: ldt.Column) -> None:
-    """What a file leaves open is filled by the twin file, before anything is joined; see ``columns:``."""
-    if column.unit is None and column.quantity is None and trial.manifest.get("dynamic", False):
-        return
-    try:
-        check_unit(column.unit or "")
-        known = True
-    except ldt.WiringError:
-        known = False
+    """What a file leaves open is filled by the twin file before anything is joined; see ``columns:``."""
+    dynamic = bool(trial.manifest.get("dynamic"))
+    if column.unit is not None or not dynamic:
+        try:
+            check_unit(column.unit or "")
+            known = True
+        except ldt.WiringError:
+            known = False
+        trial.expect(
+            known,
+            f"'{where}' has no unit that could be converted",
+            given={"column": where},
+            expected="a UCUM code",
+            got=column.unit,
+        )
     trial.expect(
-        known,
-        f"'{where}' has no unit that could be converted",
-        given={"column": where},
-        expected="a UCUM code",
-        got=column.unit,
-    )
-    trial.expect(
-        bool(column.quantity),
+        bool(column.quantity) or dynamic,
         f"'{where}' does not say what is measured",
         given={"column": where, "unit": column.unit},
         expected="a quantity",
@@ -173,18 +175,18 @@ def _other_from(run: Run, at: int) -> Inputs:
         tables = run.given.over(start, until)
         if start < at:
             return tables
-        return {n: _other(run.given.inputs[n], t, n) for n, t in tables.items()}
+        return {n: _other(run.given.inputs[n], t) for n, t in tables.items()}
 
     return over
 
 
-def _other(port: Any, table: ldt.Table, name: str) -> ldt.Table:
+def _other(port: Any, table: ldt.Table) -> ldt.Table:
+    """Other values where something is measured; else fewer rows."""
     assert isinstance(port, Port)
-    for column, what in port.columns.items():
-        if what.measured and len(table):
-            span = _span(what, table[column])
-            table = moved(table, column, 0.37, span)
-    return table
+    columns = [n for n, c in port.columns.items() if c.measured and len(table)]
+    for column in columns:
+        table = moved(table, column, 0.37, _span(port.columns[column], table[column]))
+    return table if columns else table.slice(0, len(table) // 2)
 
 
 def _span(column: ldt.Column, values: Any) -> tuple[float, float]:

@@ -411,6 +411,18 @@ class ForgetsToRollBack(GoodSimulator):
         return self._advance(inputs, until)
 
 
+@mutant("LDT-SIM-STEP-01", EXAMPLE, doors=("here", "process"))  # a session ends with a step that failed
+class PoursBeforeItLooks(GoodSimulator):
+    """Takes the rain of one gully after another, until it comes to one that it does not know."""
+
+    def _advance(self, inputs: ldt.Tables, until: int) -> ldt.Step:
+        rain = _table(inputs["rain"])
+        for name in rain["gully"]:
+            if name not in self.at:
+                self.volume[self.at["hill"]] += 1.0  # in place: what was held for a way back is written too
+        return super()._advance(inputs, until)
+
+
 # -- what is kept and exchanged --------------------------------------------------------------------
 
 
