@@ -18,7 +18,6 @@ from ..tables import TIME_DTYPE, AnyPort, Column, Grid, GridPort, Table, Tables
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _HALVES = re.compile(r"\\u[dD][89a-fA-F]")
-_HALVES_IN_BYTES = re.compile(_HALVES.pattern.encode())
 _COVERAGE_TYPES = {"f": "float", "i": "integer", "u": "integer"}
 
 
@@ -26,14 +25,13 @@ def refuse(what: str, where: str, fix: str = "") -> InputError:
     return InputError(what, code="dtype", where=where, fix=fix)
 
 
-def loads(text: bytes | str, where: str = "") -> Any:
+def loads(text: bytes | bytearray | str, where: str = "") -> Any:
     """JSON in UTF-8 without NaN, Infinity and halves of characters. Raises ``InputError``."""
     try:
-        found = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
-        if _HALVES_IN_BYTES.search(text) if isinstance(text, bytes) else _HALVES.search(text):
-            json.dumps(
-                found, ensure_ascii=False
-            ).encode()  # an escape of half a character, not of a whole one
+        said = text if isinstance(text, str) else text.decode("utf-8-sig")
+        found = _DECODER.decode(said)
+        if _HALVES.search(said):  # an escape of half a character, or of a whole one in two halves
+            json.dumps(found, ensure_ascii=False).encode()
         return found
     except (ValueError, RecursionError) as exc:
         raise InputError(f"this is no JSON: {exc}", code="shape", where=where) from exc
