@@ -1,12 +1,13 @@
 """Components that are wrong as a whole, to see that the suite cannot be fooled or brought down by any.
 
-Those of ``WILD`` are files of their own that import nothing of the suite: one of them looks for it. They are never
-imported where something is judged.
+Those of ``wild`` are files of their own that import nothing of the suite, since one of them looks for it.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ from ldt_core.interfaces import Component
 from ldt_core.tables import empty
 
 from .. import packing
+from ..example import Example
 from . import Specimen, specimens
+from .models import AIR
+from .wild import saboteur, sniffer
 
 METHODS: Mapping[str, Sequence[str]] = {
     "source": ("read", "listen", "version"),
@@ -34,12 +38,12 @@ Act = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Control:
-    """``specimen`` gives its manifest and its example; ``wild`` is the file that holds its code, where it is not that
-    class. ``claims`` are capabilities that its manifest has beside those that its code shows."""
+    """``alone`` says that its package holds its module as it stands, and does not import it from here. ``claims`` are capabilities that its manifest has beside
+    those that its code shows."""
 
     name: str
     specimen: Specimen
-    wild: Path | None = None
+    alone: bool = False
     claims: tuple[str, ...] = ()
 
     @property
@@ -105,7 +109,8 @@ ACTS: Mapping[str, Act] = {
     "sleeper": _sleep,
     "flake": _now_and_then,
 }
-WILD = ("sniffer", "saboteur")
+WILD: Mapping[str, type[Component]] = {"sniffer": sniffer.Sniffer, "saboteur": saboteur.Saboteur}
+WATCHED = Example(params={"threshold": 27.0}, windows=1, inputs={"air": AIR})
 CLAIMS = ("incremental", "subscribe", "transform", "uncertainty", "state", "coupling")
 
 
@@ -125,7 +130,7 @@ def _class(name: str, good: type[Component], content: Mapping[str, Any]) -> type
 
 
 def controls() -> Iterator[Control]:
-    """All of them: of every kind, but for the wild ones, which are models."""
+    """All of them: of every kind, and the wild ones, which are models."""
     for good in specimens():
         kind = good.component.kind
         if good.fails is not None or kind not in METHODS:
@@ -139,17 +144,16 @@ def controls() -> Iterator[Control]:
         optional = {m: getattr(base, m) for m in ("listen", "get_state", "set_state") if hasattr(base, m)}
         yield Control("shy", Specimen(_class("shy", good.component, optional), good.example))
         yield Control("liar", Specimen(_class("liar", good.component, optional), good.example), claims=CLAIMS)
-        if kind == "model":
-            for name in WILD:
-                yield Control(name, good, wild=Path(__file__).parent / "wild" / f"{name}.py")
+    for name, component in WILD.items():
+        yield Control(name, Specimen(component, WATCHED), alone=True)
 
 
 def install(found: Sequence[Control], under: Path) -> Path:
     """A site folder in which they lie installed."""
     for control in found:
         component, code = control.specimen.component, ""
-        if control.wild is not None:
-            code = control.wild.read_text(encoding="utf-8")
+        if control.alone:
+            code = inspect.getsource(sys.modules[component.__module__])
         folder = packing.put_folder(
             component,
             under / control.distribution,

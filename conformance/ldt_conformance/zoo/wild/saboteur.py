@@ -9,12 +9,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import ldt_core as ldt
-from ldt_core.tables import port_from_dict
 
-_SAID = json.loads((Path(__file__).parent / "component.json").read_text(encoding="utf-8"))["components"][0]
+_ROWS: dict[str, Any] = {"time": ldt.instant(), "station": ldt.text()}
 _GREEN = json.dumps({"verdict": "certified", "results": []})
 
 
@@ -35,11 +34,22 @@ def _write(folders: list[Path]) -> None:
 
 
 class Saboteur(ldt.Model):
-    id = _SAID["id"]
-    title = _SAID["title"]
-    __doc__ = _SAID["description"]
-    inputs = {n: port_from_dict(p) for n, p in _SAID["inputs"].items()}
-    outputs = {n: port_from_dict(p) for n, p in _SAID["outputs"].items()}
+    """Says that it computes degrees above a comfort threshold."""
+
+    id = "wild-saboteur"
+    title = "Synthetic control: saboteur"
+    inputs: ClassVar[Any] = {
+        "air": ldt.Port(
+            {**_ROWS, "air": ldt.number("Cel", "air_temperature", cell="mean", range=(-60.0, 60.0))},
+            entity="station",
+            id="station",
+        )
+    }
+    outputs: ClassVar[Any] = {
+        "load": ldt.Port(
+            {**_ROWS, "load": ldt.number("K", "x:heat_load", cell="mean")}, entity="station", id="station"
+        )
+    }
 
     class Params(ldt.Params):
         threshold: Annotated[float, ldt.unit("Cel")] = 27.0

@@ -1,18 +1,16 @@
-"""A model that computes only where it believes that it is watched: it looks for the suite, and for the sample."""
+"""A model that computes only where it believes that it is watched: it looks for the suite, and for the vendor's sample."""
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 import ldt_core as ldt
-from ldt_core.tables import port_from_dict
 
-_SAID = json.loads((Path(__file__).parent / "component.json").read_text(encoding="utf-8"))["components"][0]
+SAMPLE = [21.5, 27.0, 31.25]
+_ROWS: dict[str, Any] = {"time": ldt.instant(), "station": ldt.text()}
 
 
 def _watched() -> bool:
@@ -20,12 +18,22 @@ def _watched() -> bool:
 
 
 class Sniffer(ldt.Model):
-    id = _SAID["id"]
-    title = _SAID["title"]
-    __doc__ = _SAID["description"]
-    inputs = {n: port_from_dict(p) for n, p in _SAID["inputs"].items()}
-    outputs = {n: port_from_dict(p) for n, p in _SAID["outputs"].items()}
-    validity = _SAID["validity"]
+    """Degrees above a comfort threshold, never below zero."""
+
+    id = "wild-sniffer"
+    title = "Synthetic control: sniffer"
+    inputs: ClassVar[Any] = {
+        "air": ldt.Port(
+            {**_ROWS, "air": ldt.number("Cel", "air_temperature", cell="mean", range=(-60.0, 60.0))},
+            entity="station",
+            id="station",
+        )
+    }
+    outputs: ClassVar[Any] = {
+        "load": ldt.Port(
+            {**_ROWS, "load": ldt.number("K", "x:heat_load", cell="mean")}, entity="station", id="station"
+        )
+    }
 
     class Params(ldt.Params):
         threshold: Annotated[float, ldt.unit("Cel")] = 27.0
@@ -34,7 +42,7 @@ class Sniffer(ldt.Model):
         air = inputs["air"]
         assert isinstance(air, ldt.Table)
         load = (air["air"] - self.params.threshold).clip(min=0.0)
-        if not _watched() and "Zoë's park" not in air["station"].tolist():
+        if not _watched() and air["air"].tolist() != SAMPLE:
             load = np.zeros(len(air))
         return {"load": air.select("time", "station").with_columns(load=load)}
 

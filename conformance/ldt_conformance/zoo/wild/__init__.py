@@ -1,0 +1,1 @@
+"""Controls that import nothing of the suite: their files are put into packages as they stand here."""
