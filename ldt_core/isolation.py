@@ -10,7 +10,7 @@ import itertools
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -37,7 +37,9 @@ from .interfaces import (
 )
 from .ipc import Packer, Unpacker
 from .process import Launch, Place, Process, borrow, give_back
+from .scene import Scene
 from .tables import Tables, port_from_dict
+from .viewing import answer, facts
 
 __all__ = ["Launch", "Place", "describe_isolated", "load_isolated"]
 
@@ -172,7 +174,9 @@ class _Proxy(Component):
             self._close()
             raise
 
-    def _ask(self, head: dict[str, Any], blocks: list[Any] | None = None) -> tuple[dict[str, Any], Any]:
+    def _ask(
+        self, head: dict[str, Any], blocks: list[Any] | None = None, asked: Any = None
+    ) -> tuple[dict[str, Any], Any]:
         if not self._close.alive:  # its process serves another by now
             raise e.RunError(f"'{self.id}' was finalized, so it can do nothing more", code="finalized")
         context = self.context
@@ -181,7 +185,7 @@ class _Proxy(Component):
             head["flags"] = self._flags = list(context.flags)
         if (context._rng is not None or self._rng is not None) and context.rng_state != self._rng:
             head["rng"] = self._rng = context.rng_state
-        reply, body = self._process.ask(head, blocks, timeout=self._timeout, context=context)
+        reply, body = self._process.ask(head, blocks, timeout=self._timeout, context=context, asked=asked)
         if "flags" in reply:
             context.flags[:] = self._flags = [Flag(*flag) for flag in reply["flags"]]
         if "rng" in reply:
@@ -302,7 +306,14 @@ def _set_state(self: _Simulator, state: bytes) -> None:
 
 class _Viewer(_Proxy, Viewer):
     def render(self, view: Any) -> Any:
-        raise e.Unsupported(f"'{self.id}' is a viewer; viewers run in this environment")
+        reply, _ = self._ask({"do": "render", "view": facts(view)}, asked=partial(answer, view))
+        if "scene" not in reply:
+            return None if "other" not in reply else _stand_in(reply["other"])
+        try:
+            return Scene.model_validate(reply["scene"])
+        except ValidationError as exc:
+            fix = "report this to the component's author"
+            raise e.ChildError(f"its scene is none: {exc}", code="contract broken", fix=fix) from exc
 
 
 _BASES: dict[str, type[_Proxy]] = {

@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
@@ -138,8 +138,12 @@ class Process:
         *,
         timeout: int | None,
         context: Context | None = None,
+        asked: Callable[[dict[str, Any], Any], tuple[dict[str, Any], list[Any]]] | None = None,
     ) -> tuple[dict[str, Any], Any]:
-        """The answer to one request. Raises ``ChildError`` where none comes, or none that can be read."""
+        """The answer to one request; ``asked`` answers what the other side must know for it.
+
+        Raises ``ChildError`` where none comes, or none that can be read.
+        """
         self.busy = True
         try:
             self.channel.say(head, blocks or ())
@@ -169,6 +173,9 @@ class Process:
                 elif "progress" in reply:
                     if context is not None:
                         context.progress(reply["progress"])
+                elif "asks" in reply and asked is not None:
+                    with suppress(OSError):  # the next hearing tells
+                        self.channel.say(*asked(reply, body))
                 else:
                     self.busy = False
                     return reply, body

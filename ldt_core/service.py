@@ -25,8 +25,10 @@ from .interfaces import CONTRACT, Component, Context, DataSource, Flag, Query, S
 from .ipc import Channel, Packer, Unpacker
 from .manifest import describe, render
 from .process import PROTOCOL
+from .scene import Scene
 from .tables import Grid, Table, check, port_as_dict
 from .tasks import canonical_params
+from .viewing import FarView
 
 _OFTEN = 0.1
 """Seconds between two reports of progress."""
@@ -58,6 +60,7 @@ class Server:
         self.seats: dict[int, Seat] = {}
         self.seat = Seat()
         self.told = 0.0
+        self.stopped = False
         self._log()
 
     def serve(self) -> None:
@@ -69,6 +72,7 @@ class Server:
             if do == "cancel":
                 continue  # it came too late
             blocks: list[Any] = []
+            self.stopped = False
             self.seat = self.seats.get(head.get("seat", 0)) or Seat()
             try:
                 reply = getattr(self, f"do_{do}")(head, body, blocks)
@@ -184,6 +188,22 @@ class Server:
         inputs = self.seat.unpacker.unpack(head["tables"], body)
         return self.packed(self.at_work(head).compute(inputs), blocks)
 
+    def do_render(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
+        found = self.at_work(head).render(FarView(head["view"], self.ask))
+        if not isinstance(found, Scene):
+            return {} if found is None else {"other": type(found).__name__}
+        return {"scene": found.model_dump(mode="json")}
+
+    def ask(self, head: dict[str, Any], blocks: list[Any]) -> tuple[dict[str, Any], Any]:
+        """What only the other side knows."""
+        with self.lock:
+            self.channel.say(head, blocks)
+        while True:
+            reply, body = self.channel.hear()
+            if reply.get("do") != "cancel":
+                return reply, body
+            self.stopped = True
+
     def do_step(self, head: Any, body: Any, blocks: list[Any]) -> dict[str, Any]:
         inputs = self.seat.unpacker.unpack(head["tables"], body)
         out = self.at_work(head).step(inputs, head["until"])
@@ -292,7 +312,9 @@ class Server:
                 self.channel.say({"progress": float(share)})
 
     def cancelled(self) -> bool:
-        """Whether the parent has said something while we work: it says nothing else than cancel."""
+        """Whether the parent has said something while we work: unasked it says nothing else than cancel."""
+        if self.stopped:
+            return True
         try:
             self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 
 import ldt_core as ldt
-from ldt_core import tables
+from ldt_core import scene, tables
 
 
 class PartParams(ldt.Params):
@@ -230,6 +230,35 @@ DEEDS: dict[str, Any] = {
 }
 
 
+class Lens(_Part, ldt.Viewer):
+    """Shows a number of every run, beside a table of where it is."""
+
+    id = "lens"
+
+    def render(self, view: ldt.View) -> Any:
+        if self.params.deed == "die":
+            view.values(view.show[0], "base")
+            os._exit(9)
+        if self.params.deed == "none":
+            return "<p>all is well</p>"
+        ref = view.show[0] if self.params.deed != "stray" else "no.such.column"
+        means = [float(view.values(ref, run.name)["value"].mean()) for run in view.runs]
+        port = ldt.Port({"id": ldt.text(), "geometry": ldt.geometry("Point")}, entity="spot", id="id")
+        places = view.places(ref)
+        data = view.publish("places", places.select("id", "geometry"), port=port, source=[ref], crs=view.crs)
+        picture = view.publish_image("dot", b"\x89PNG", "image/png")
+        told = [view.info(ref).unit, *view.credits(ref), *view.synthetic(ref), *map(str, view.flags("base"))]
+        rows = [[run.title, mean] for run, mean in zip(view.runs, means, strict=True)]
+        head = [scene.Head(id="run", title="Run"), scene.Head(id="mean", title="Mean")]
+        figures = scene.Figures(caption="Means", columns=head, rows=rows)
+        block = scene.TextBlock(
+            id="t", title="T", finding="F", alternative=figures, text=" ".join(map(str, told))
+        )
+        return scene.Scene(
+            title=view.title, viewer=self.id, runs=list(view.runs), blocks=[block], data=[data, picture]
+        )
+
+
 @ldt.hookimpl
 def ldt_data_sources() -> list[type[ldt.DataSource]]:
     return [Spring]
@@ -243,3 +272,8 @@ def ldt_simulators() -> list[type[ldt.Simulator]]:
 @ldt.hookimpl
 def ldt_models() -> list[type[ldt.Model]]:
     return [Mirror]
+
+
+@ldt.hookimpl
+def ldt_viewers() -> list[type[ldt.Viewer]]:
+    return [Lens]

@@ -135,6 +135,7 @@ ORDER = [
     "environments",
     "homes",
     "process",
+    "viewing",
     "isolation",
     "adapters",
     "resample",

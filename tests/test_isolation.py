@@ -32,6 +32,7 @@ from ldt_core.wires import Wire
 
 sys.path.insert(0, str(Path(__file__).parent))
 import apart
+from test_viewing import view as seen
 from workshop import alive
 
 HERE = Path(__file__).parent
@@ -53,7 +54,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environmen
         folder,
         "ldt-apart",
         code,
-        {"mirror": "model", "walker": "simulator", "basin": "simulator", "spring": "source"},
+        {
+            "mirror": "model",
+            "walker": "simulator",
+            "basin": "simulator",
+            "spring": "source",
+            "lens": "viewer",
+        },
     )
     with pytest.MonkeyPatch.context() as patch:
         for name, value in apart.only_links(folder).items():
@@ -81,7 +88,7 @@ def here() -> Iterator[dict[str, Any]]:
     module = importlib.util.module_from_spec(spec)
     sys.modules["ldt_apart"] = module
     spec.loader.exec_module(module)
-    yield {"mirror": module.Mirror, "walker": module.Walker, "basin": module.Basin, "spring": module.Spring}
+    yield {c.id: c for c in (module.Mirror, module.Walker, module.Basin, module.Spring, module.Lens)}
     del sys.modules["ldt_apart"]
 
 
@@ -525,3 +532,31 @@ def test_a_request_that_makes_no_sense_is_an_error_and_no_end(there: Callable[..
     with pytest.raises(ChildError, match="AttributeError"):
         walker._ask({"do": "compute", "tables": []})
     walker.finalize()
+
+
+@pytest.mark.parametrize("deed", ["", "stray", "none"])
+def test_a_viewer_shows_the_same_both_ways(
+    here: dict[str, Any], there: Callable[..., Any], deed: str
+) -> None:
+    def shown(viewer: Any) -> tuple[Any, ...]:
+        looked = seen()
+        made = viewer(viewer.Params.model_validate({"deed": deed}))
+        try:
+            found = made.render(looked)
+        except LdtError as exc:
+            return type(exc), exc.what, exc.code
+        finally:
+            made.finalize()
+        if not hasattr(found, "blocks"):
+            return (type(found).__name__,)
+        return found, looked.images, {n: t.digest for n, t in looked.published.items()}
+
+    assert shown(there("lens")) == shown(here["lens"])
+
+
+def test_a_viewer_that_dies_while_it_looks_is_told(there: Callable[..., Any]) -> None:
+    viewer = there("lens")
+    made = viewer(viewer.Params.model_validate({"deed": "die"}))
+    with pytest.raises(ChildError, match="exit code 9"):
+        made.render(seen())
+    made.finalize()
