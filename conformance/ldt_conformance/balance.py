@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field
 import ldt_core as ldt
 from ldt_core.tables import Column, Port
 
-from .drive import Given, Trajectory
+from .drive import Trajectory
+from .forcing import Given
 from .trial import CannotTell
 
 

@@ -20,7 +20,7 @@ class Example:
     ``params`` may name files, relative to ``base``. The run starts at ``start`` and goes over ``windows`` windows of
     ``step`` microseconds. ``inputs`` holds a table by port (an input that is not given is generated from its port):
     for a simulator, rows of several instants hold each until the next; rows of one instant, or without a time, are
-    given in every window (see ``drive.Given``). ``cases`` are golden cases as plain JSON (``cases/*.json``),
+    given in every window (see ``forcing.Given``). ``cases`` are golden cases as plain JSON (``cases/*.json``),
     ``balances`` what a simulator keeps (see ``balance.Balance``), ``nothing`` what must change nothing:
     ``{"params": {...}, "inputs": {...}, "outputs": [...]}``, parameters and tables that replace those of the example,
     and the output ports that must stay as they are (left out: all), ``states`` states that earlier versions gave: taken as

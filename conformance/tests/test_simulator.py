@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ldt_conformance.balance import Balance
 from ldt_conformance.checks import checks
-from ldt_conformance.drive import Given, Run, drive, start_run
+from ldt_conformance.drive import Run, drive, start_run
 from ldt_conformance.drivers.here import HereDriver
 from ldt_conformance.example import Example
+from ldt_conformance.forcing import Given
 from ldt_conformance.judge import claims_of, judge
 from ldt_conformance.outcome import Outcome
 from ldt_conformance.requirements import catalogue

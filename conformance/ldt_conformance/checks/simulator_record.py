@@ -14,7 +14,8 @@ from ldt_core.tables import Port, Recording
 from ldt_core.tasks import files_of
 from ldt_core.wires import Wire
 
-from ..drive import Given, Trajectory, drive, expect_same_run, methods_of
+from ..drive import Trajectory, drive, expect_same_run
+from ..forcing import Given, methods_of
 from ..trial import Trial
 from . import check
 

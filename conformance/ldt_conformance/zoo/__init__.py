@@ -13,7 +13,7 @@ from ldt_core.interfaces import Component
 from ..example import Example
 from ..requirements import DOORS, Door
 
-MODULES = ("sources", "models", "simulators", "viewers")
+MODULES = ("sources", "models", "simulators", "simulators_kept", "viewers")
 C = TypeVar("C", bound=type[Component])
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +110,7 @@ class GoodSimulator(ldt.Simulator):
         closed: list[str] = ldt.Field([], description="gullies that nothing leaves")
 
     def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
-        gullies = _table(inputs["gullies"])
+        gullies = table_of(inputs["gullies"])
         self.ids: Any = gullies["gully"]
         self.at = {name: i for i, name in enumerate(self.ids.tolist())}
         if len(self.at) < len(self.ids):
@@ -137,7 +135,7 @@ class GoodSimulator(ldt.Simulator):
             raise
 
     def _advance(self, inputs: ldt.Tables, until: int) -> ldt.Step:
-        rain = self._rain(_table(inputs["rain"]))
+        rain = self._rain(table_of(inputs["rain"]))
         if self.params.longest is not None:
             until = min(until, self.time + self.params.longest)
         caught, left, start = np.zeros(len(self.ids)), np.zeros(len(self.ids)), self.time
@@ -204,7 +202,7 @@ class GoodSimulator(ldt.Simulator):
         return time, float.fromhex(wind), np.array([float.fromhex(v) for v in volume])
 
 
-def _table(data: Any) -> ldt.Table:
+def table_of(data: Any) -> ldt.Table:
     assert isinstance(data, ldt.Table)
     return data
 
@@ -226,7 +224,7 @@ class StampsTheEnd(GoodSimulator):
 
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Step:
         tables, reached = super().step(inputs, until)
-        flows = _table(tables["flows"])
+        flows = table_of(tables["flows"])
         late = np.full(len(flows), self.context.instant(reached))
         return ldt.Step({**tables, "flows": flows.with_columns(time=late)}, reached)
 
@@ -244,7 +242,7 @@ class SaysNothing(GoodSimulator):
 
 
 def _emptied(tables: ldt.Tables) -> ldt.Tables:
-    return {n: _table(t).slice(0, 0) for n, t in tables.items()}
+    return {n: table_of(t).slice(0, 0) for n, t in tables.items()}
 
 
 @mutant("LDT-SIM-TIME-02", replace(EXAMPLE, params={"drain_time": "30 min"}))
@@ -273,7 +271,7 @@ class HandsOutItsBuffer(GoodSimulator):
     """Fills one and the same array in every step, also under the tables that it gave before."""
 
     def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
-        self.buffer = np.zeros(len(_table(inputs["gullies"])))
+        self.buffer = np.zeros(len(table_of(inputs["gullies"])))
         return super().initialize(inputs)
 
     def _levels(self) -> ldt.Table:
@@ -331,156 +329,3 @@ class ReadsBesideItsFile(GoodSimulator):
     def _gust(self) -> float:
         beside = self.params.gauge.path.with_name("simulators.py")
         return super()._gust() * (0.95 if beside.exists() else 1.0)
-
-
-# -- states ----------------------------------------------------------------------------------------
-
-
-@mutant("LDT-SIM-CKPT-01", EXAMPLE)
-class ForgetsItsGenerator(GoodSimulator):
-    """Draws from a generator of its own, and its state does not say where that stands."""
-
-    def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
-        self.own = np.random.default_rng(self.context.seed)
-        return super().initialize(inputs)
-
-    def step(self, inputs: ldt.Tables, until: int) -> ldt.Step:
-        held = self.own.bit_generator.state
-        try:
-            return super().step(inputs, until)
-        except Exception:
-            self.own.bit_generator.state = held
-            raise
-
-    def _gust(self) -> float:
-        return float(self.own.uniform(0.8, 1.0))
-
-
-@mutant("LDT-SIM-CKPT-02", EXAMPLE)
-class OverlooksTornStates(GoodSimulator):
-    """What cannot be read is passed over, and it goes on from wherever it stands."""
-
-    def set_state(self, state: bytes) -> None:
-        with suppress(ldt.InputError):
-            super().set_state(state)
-
-
-@mutant("LDT-SIM-CKPT-02", EXAMPLE)
-class EmptiesBeforeItReads(GoodSimulator):
-    """Makes room for a state before it knows that there is one."""
-
-    def set_state(self, state: bytes) -> None:
-        self.volume = np.zeros(len(self.ids))
-        super().set_state(state)
-
-
-@mutant("LDT-SIM-CKPT-02", EXAMPLE, doors=("here", "process"))  # a service looks for its own mark first
-class TakesTheOldHalf(GoodSimulator):
-    """Takes what a state of the first version held, and keeps the wind that it has."""
-
-    def _opened(self, state: bytes) -> tuple[int, float, Any]:
-        old = MARK.replace(b"2", b"1")
-        if state.startswith(old):
-            time, volume = json.loads(state[len(old) :])
-            return time, self.wind, np.array([float.fromhex(v) for v in volume])
-        return super()._opened(state)
-
-
-@mutant("LDT-SIM-CKPT-02", EXAMPLE, doors=("here", "process"))  # a service looks for its own mark first
-class RunsItsStates(GoodSimulator):
-    """A state is a pickle: a program that is run when it is read."""
-
-    def get_state(self) -> bytes:
-        return pickle.dumps((self.time, self.wind, self.volume.tolist(), self.ids.tolist(), "end"))
-
-    def _opened(self, state: bytes) -> tuple[int, float, Any]:
-        try:
-            time, wind, volume, ids, _ = pickle.loads(state)  # noqa: S301 - the fault that is shown
-        except Exception:
-            raise ldt.InputError("this is no state of these drains", where="state") from None
-        if ids != self.ids.tolist():
-            raise ldt.InputError("the state is that of other gullies", where="state")
-        return time, wind, np.array(volume)
-
-
-@mutant("LDT-SIM-STEP-01", EXAMPLE, doors=("here",))  # elsewhere it is too quick to be cancelled half-way
-class ForgetsToRollBack(GoodSimulator):
-    """A step that was cancelled half-way leaves half of it behind."""
-
-    def step(self, inputs: ldt.Tables, until: int) -> ldt.Step:
-        return self._advance(inputs, until)
-
-
-@mutant("LDT-SIM-STEP-01", EXAMPLE, doors=("here", "process"))  # a session ends with a step that failed
-class PoursBeforeItLooks(GoodSimulator):
-    """Takes the rain of one gully after another, until it comes to one that it does not know."""
-
-    def _advance(self, inputs: ldt.Tables, until: int) -> ldt.Step:
-        rain = _table(inputs["rain"])
-        for name in rain["gully"]:
-            if name not in self.at:
-                self.volume[self.at["hill"]] += 1.0  # in place: what was held for a way back is written too
-        return super()._advance(inputs, until)
-
-
-# -- what is kept and exchanged --------------------------------------------------------------------
-
-
-@mutant("LDT-SIM-LAW-01", EXAMPLE)
-class Leaks(GoodSimulator):
-    """Loses one hundredth of its water in every tick."""
-
-    def _drain(self, rain: Any, seconds: float, caught: Any, left: Any) -> None:
-        super()._drain(rain, seconds, caught, left)
-        self.volume = self.volume * 0.99
-
-
-@mutant("LDT-SIM-LAW-01", EXAMPLE)
-class MindsTheWords(GoodSimulator):
-    """A list of no closed gullies that was written down is not the same to it as one that was not."""
-
-    def _gust(self) -> float:
-        return super()._gust() * (0.9 if "closed" in self.params.model_fields_set else 1.0)
-
-
-@mutant("LDT-SIM-CPL-01", EXAMPLE, doors=("here", "process"))  # a service keeps its cache to itself
-class PeeksAtTheNextRain(GoodSimulator):
-    """Keeps the rain of a run in its folder, and in the next one drains before it comes."""
-
-    def __init__(self, params: Any = None, context: ldt.Context | None = None) -> None:
-        super().__init__(params, context)
-        self.memory = self.context.cache / "rain.json"
-        self.known = json.loads(self.memory.read_text(encoding="utf-8")) if self.memory.exists() else {}
-        self.seen: dict[str, list[float]] = {}
-
-    def _rain(self, rain: ldt.Table) -> Any:
-        found = super()._rain(rain)
-        self.seen[str(self.time)] = found.tolist()
-        coming = self.known.get(str(self.time + self.params.longest), self.seen[str(self.time)])
-        return found + 0.01 * np.array(coming)
-
-    def finalize(self) -> None:
-        self.memory.write_text(json.dumps(self.seen), encoding="utf-8")
-
-
-@mutant("LDT-SIM-CPL-01", EXAMPLE)
-class DeafToRain(GoodSimulator):
-    """Reads its input, and rains five millimetres an hour."""
-
-    def _rain(self, rain: ldt.Table) -> Any:
-        return 0.0 * super()._rain(rain) + 5.0 / 3.6e6
-
-
-FLOWS = GoodSimulator.outputs["flows"]
-
-
-@mutant("LDT-SIM-CPL-01", replace(EXAMPLE, balances=()))
-class MeasuresInFurlongz(GoodSimulator):
-    """A unit that nobody knows."""
-
-    outputs = {
-        **GoodSimulator.outputs,
-        "flows": FLOWS.replace(
-            columns={**FLOWS.columns, "left": ldt.number("furlongz", "x:left", cell="sum")}
-        ),
-    }
