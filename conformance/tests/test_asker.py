@@ -8,10 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from ldt_conformance.checks import service_limits
+from ldt_conformance.example import Example
+from ldt_conformance.interface import Interface
+from ldt_conformance.requirements import catalogue
 from ldt_conformance.services import Asker, Request, Unanswered
-from ldt_conformance.trial import CannotTell
+from ldt_conformance.trial import CannotTell, Failed, Trial
 
 Reply = Callable[[socket.socket], None]
 
@@ -150,3 +156,38 @@ def test_nobody_there_is_told() -> None:
         asker.get("/x")
     assert told.value.how == "nobody"
     assert not asker.met
+
+
+# -- what becomes of what is no HTTP ---------------------------------------------------------------------
+
+
+def _sent(address: str) -> Trial:
+    """A trial in which something broken was sent there."""
+    requirement = catalogue()["LDT-HTTP-LIM-01"]
+    trial = Trial(requirement, cast(Any, SimpleNamespace(address=address)), Example(), quick=True)
+    with Interface(trial) as service:
+        service_limits._outlived(service, "bytes", b"\x00\r\n\r\n")
+    return trial
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 400 Bad\r\n\r\n", b"HTTP/1.1 501 No\r\n\r\n", b"\x15\x03\x01"]
+)
+def test_what_is_no_http_may_be_refused_or_not_answered(answer: bytes) -> None:
+    with answering(says(answer)) as (address, _):
+        assert _sent(address).observations == 1
+
+
+def test_what_is_no_http_may_not_be_a_server_error() -> None:
+    with (
+        answering(says(b"HTTP/1.1 500 Oh\r\n\r\n")) as (address, _),
+        pytest.raises(Failed, match="server error"),
+    ):
+        _sent(address)
+
+
+def test_a_service_that_is_gone_before_is_a_failure() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(Failed, match="gone"):
+        _sent(f"http://127.0.0.1:{port}")

@@ -16,7 +16,7 @@ from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome, Result, Verdict
 from ldt_conformance.requirements import catalogue, released
-from ldt_conformance.zoo.services import Layer, OneAtATime, driver, listening, services, serving
+from ldt_conformance.zoo.services import Layer, driver, listening, services, serving
 
 OURS = [i for i in released() if i.startswith("LDT-HTTP-")]
 
@@ -39,11 +39,35 @@ def _may_be_blocked(root: str) -> set[str]:
     return found
 
 
+def _broken() -> list[Any]:
+    """Good ones first; of those that break one requirement the first runs always, the others in the slow run."""
+    found, seen = [], set()
+    for layer in services():
+        again = layer.fails is not None and layer.fails in seen
+        seen.add(layer.fails)
+        found.append(pytest.param(layer, marks=pytest.mark.slow if again else ()))
+    return found
+
+
 @pytest.mark.parametrize(
     "layer",
-    [pytest.param(s, marks=pytest.mark.slow if s is OneAtATime else ()) for s in services()],
+    [s for s in services() if s.fails is not None and s.__name__ != "OneAtATime"],
     ids=lambda s: s.__name__,
 )
+def test_a_broken_service_is_found(layer: type[Layer]) -> None:
+    assert layer.fails is not None
+    with serving(layer) as address:
+        results = judge(
+            driver(layer, address), layer.example, level=2, service=True, only=[layer.fails], quick=True
+        )
+    found = {r.requirement: r for r in results}
+    assert found[layer.fails].outcome is Outcome.FAILED, found[layer.fails].reason
+    assert found[layer.fails].evidence is not None
+    needed = catalogue()[layer.fails].needs
+    assert all(found[n].outcome is Outcome.PASSED for n in needed)
+
+
+@pytest.mark.parametrize("layer", _broken(), ids=lambda s: s.__name__)
 def test_a_service_fails_its_requirement_and_no_other(layer: type[Layer]) -> None:
     with serving(layer) as address:
         results = _judged(driver(layer, address), layer.example, quick=True)

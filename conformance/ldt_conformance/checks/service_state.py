@@ -35,7 +35,7 @@ def sessions_live_from_creation_to_deletion(service: Interface) -> None:
     gap = service.step(name, 2)
     expect(service.ask(gap), gap, (409,), "a step that leaves one out is not refused")
     backwards = service.step(name, 1, until=-1)
-    expect(service.ask(backwards), backwards, (400, 422), "a step backwards is not refused")
+    service.ask(backwards)  # what becomes of it is seen below, and its refusal by LDT-HTTP-ERR-01
     first, done, reached = service.stepped(name, 1, 0)
     _same(trial, done, service.granted(first), first, "the same step again gives another answer")
     changed = service.step(name, 1, until=service.trial.example.step * 2)

@@ -1,174 +1,23 @@
 """Specimens: services. Each is the real server of ``ldt remote serve`` over a good specimen, on loopback, behind a layer that
-breaks one thing of what is asked or answered."""
+breaks one thing: here of what it says of itself, answers, and lets in; what it keeps stands in ``service_states``."""
 
 from __future__ import annotations
 
-import asyncio
+import importlib
 import json
-import socket
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
-from ldt_core.commands.serving import listen
-from ldt_core.interfaces import Component
+from . import simulators, sources
+from .layer import LAYERS, PROBLEM, TOKEN, Asked, Given, Layer, driver, listening, serving, specimen
 
-from ..drivers.base import Driver
-from ..drivers.http import reach
-from ..example import Example
-from . import Specimen, models, simulators, sources
-from .serving import fixed
-
-TOKEN = "zoo-Token-7"  # noqa: S105 - locks nothing but a specimen
-Scope = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Asked:
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    query: str = ""
-
-
-@dataclass(frozen=True)
-class Given:
-    status: int
-    body: bytes = b""
-    media: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    def with_json(self, content: Any, **changes: Any) -> Given:
-        return replace(self, body=json.dumps(content).encode(), **changes)
-
-
-class Layer:
-    """Lets everything through. A mutant overrides ``asked``, to answer itself, or ``given``, to change an answer."""
-
-    fails: ClassVar[str | None] = None
-    component: ClassVar[type[Component]] = models.GoodModel
-    example: ClassVar[Example] = models.EXAMPLE
-    token: ClassVar[str | None] = None
-    """Of the server; the one that the judge is given is ``TOKEN`` wherever the document asks for one."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    def asked(self, asked: Asked) -> Given | None:
-        return None
-
-    def given(self, asked: Asked, given: Given) -> Given:
-        return given
-
-    def document(self, content: dict[str, Any]) -> None:
-        """Change the OpenAPI document."""
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        asked = Asked(scope["method"], scope["path"], headers, scope["query_string"].decode("latin-1"))
-        given = self.asked(asked)
-        if given is None:
-            given = await self._through(scope, receive)
-            if asked.path == "/api" and given.status == 200:
-                content = given.json
-                self.document(content)
-                given = given.with_json(content)
-            given = self.given(asked, given)
-        lines = {**given.headers, "content-length": str(len(given.body))}
-        if given.body:
-            lines["content-type"] = given.media
-        found = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in lines.items()]
-        if given.status == 204:
-            found = [line for line in found if line[0] != b"content-length"]
-        await send({"type": "http.response.start", "status": given.status, "headers": found})
-        await send({"type": "http.response.body", "body": given.body})
-
-    async def _through(self, scope: Any, receive: Any) -> Given:
-        start: dict[str, Any] = {}
-        parts: list[bytes] = []
-
-        async def keep(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-            else:
-                parts.append(message.get("body", b""))
-
-        await self.app(scope, receive, keep)
-        headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in start["headers"]}
-        media = headers.pop("content-type", "application/json")
-        headers.pop("content-length", None)
-        return Given(start["status"], b"".join(parts), media, headers)
-
-
-LAYERS: list[type[Layer]] = []
-
-
-def specimen(layer: type[Layer]) -> type[Layer]:
-    LAYERS.append(layer)
-    return layer
+__all__ = ["Layer", "driver", "listening", "services", "serving"]
 
 
 def services() -> list[type[Layer]]:
     """All of them, good ones first."""
-    return sorted(LAYERS, key=lambda s: (s.fails is not None, s.__name__))
-
-
-def driver(layer: type[Layer], address: str) -> Driver:
-    """The driver that judges a specimen at ``address``."""
-    token = layer.token or (TOKEN if layer.fails == "LDT-HTTP-AUTH-01" else None)
-    files = fixed(Specimen(layer.component, layer.example))
-    return reach(address, access={"token": token} if token else None, fixed=files)
-
-
-# -- serving --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def serving(layer: type[Layer]) -> Iterator[str]:
-    """The address of a specimen."""
-    from ldt_core.remote.served import Served
-    from ldt_core.remote.server import Rules, make_app
-
-    files = fixed(Specimen(layer.component, layer.example))
-    served = Served(layer.component, files)
-    rules = Rules(token=layer.token, largest=2**20, fetches=False)
-    with listening(layer(make_app([served], rules))) as address:
-        yield address
-
-
-@contextmanager
-def listening(app: Any) -> Iterator[str]:
-    """The address of an ASGI application that runs in a thread of this process."""
-    import uvicorn
-
-    ready = threading.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready.set()
-
-    with listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1)
-        server = Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        if not ready.wait(30):
-            raise RuntimeError("the server did not come up")
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(30)
+    importlib.import_module(f"{__package__}.service_states")
+    return sorted(LAYERS, key=lambda s: (s.fails is not None, s.fails or "", LAYERS.index(s)))
 
 
 # -- good ones -------------------------------------------------------------------------------------------
@@ -248,6 +97,26 @@ class HugeDocument(Layer):
 
 
 @specimen
+class NoPaths(Layer):
+    """A document that is valid and says nothing."""
+
+    fails = "LDT-HTTP-OAS-01"
+
+    def document(self, content: dict[str, Any]) -> None:
+        content["paths"] = {}
+
+
+@specimen
+class InYaml(Layer):
+    """A document that is no JSON."""
+
+    fails = "LDT-HTTP-OAS-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        return replace(given, body=b"openapi: 3.0.3") if asked.path == "/api" else given
+
+
+@specimen
 class FalseExample(Layer):
     """An example that its own schema refuses."""
 
@@ -302,6 +171,122 @@ class OtherOutputs(Layer):
         return given.with_json({"heat": given.json["load"]})
 
 
+EXECUTION = "/processes/zoo-model/execution"
+
+
+@specimen
+class NoManifest(Layer):
+    """There is nothing at /component."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def asked(self, asked: Asked) -> Given | None:
+        said = {"title": "not found", "status": 404}
+        return Given(404, json.dumps(said).encode(), PROBLEM) if asked.path == "/component" else None
+
+
+@specimen
+class ManifestOfNothing(Layer):
+    """What stands at /component is no manifest."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        return given.with_json({"name": "heat"}) if asked.path == "/component" else given
+
+
+@specimen
+class RefusesEverybody(Layer):
+    """The example is not granted."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        said = {"title": "no", "status": 400}
+        return given.with_json(said, status=400, media=PROBLEM) if asked.path == EXECUTION else given
+
+
+@specimen
+class TextForNumber(Layer):
+    """An output that does not fit its port."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if asked.path != EXECUTION or given.status != 200 or "load" not in given.json:
+            return given
+        columns = given.json["load"]["columns"]
+        return given.with_json({"load": {"columns": {**columns, "load": [str(v) for v in columns["load"]]}}})
+
+
+@specimen
+class NoJson(Layer):
+    """Its document says that executions come in a format of its own."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def document(self, content: dict[str, Any]) -> None:
+        body = content["paths"][EXECUTION]["post"]["requestBody"]
+        body["content"] = {"application/x-heat": {}}
+
+
+@specimen
+class NarrowSchema(Layer):
+    """Its document refuses what every twin sends."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def document(self, content: dict[str, Any]) -> None:
+        body = content["paths"][EXECUTION]["post"]["requestBody"]["content"]["application/json"]
+        body["schema"]["properties"]["inputs"]["required"] = ["air", "hour"]
+
+
+@specimen
+class PortsUnknown(Layer):
+    """Says that its ports depend on parameters, and does not tell them."""
+
+    fails = "LDT-HTTP-PROF-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if asked.path == "/component":
+            return given.with_json({**given.json, "dynamic": True})
+        return given.with_json({"ports": 2}) if asked.path == "/ports" and given.status == 200 else given
+
+
+@specimen
+class PortsOfNothing(PortsUnknown):
+    """Says that its ports depend on parameters, and tells what are none."""
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if asked.path == "/ports" and given.status == 200:
+            return given.with_json({"inputs": {"air": 5}, "outputs": {}, "capabilities": []})
+        return super().given(asked, given)
+
+
+@specimen
+class NamelessSession(Layer):
+    """A session that nobody can name."""
+
+    fails = "LDT-HTTP-PROF-01"
+    component = simulators.GoodSimulator
+    example = simulators.EXAMPLE
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if asked.path != "/sessions" or given.status != 201:
+            return given
+        return given.with_json({**given.json, "session": ""})
+
+
+@specimen
+class NowhereStep(NamelessSession):
+    """A step that does not say how far it came."""
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if not asked.path.endswith("/step") or given.status != 200:
+            return given
+        return given.with_json({n: v for n, v in given.json.items() if n != "reached"})
+
+
 @specimen
 class NoItems(Layer):
     """A collection whose rows are not documented."""
@@ -354,6 +339,17 @@ class BadDayBreaks(Layer):
 
 
 @specimen
+class RefusesAList(Layer):
+    """A good request is refused."""
+
+    fails = "LDT-HTTP-RESP-01"
+
+    def asked(self, asked: Asked) -> Given | None:
+        said = {"title": "busy", "status": 429}
+        return Given(429, json.dumps(said).encode(), PROBLEM) if asked.path == "/jobs" else None
+
+
+@specimen
 class UndocumentedStatus(Layer):
     """A step is answered with 202, which stands nowhere in the document."""
 
@@ -396,6 +392,40 @@ class WithoutWords(Layer):
         return given.with_json({k: v for k, v in given.json.items() if k != "ldt"})
 
 
+@specimen
+class StatusOfAnother(Layer):
+    """Problems that name another status than their answer's."""
+
+    fails = "LDT-HTTP-ERR-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if given.status < 400 or given.status >= 500:
+            return given
+        return given.with_json({**given.json, "status": 418})
+
+
+@specimen
+class WordsOfItsOwn(Layer):
+    """Classes of errors that the contract does not know."""
+
+    fails = "LDT-HTTP-ERR-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        if given.status < 400 or given.status >= 500 or "ldt" not in given.json:
+            return given
+        return given.with_json({**given.json, "ldt": {**given.json["ldt"], "class": "TypeError"}})
+
+
+@specimen
+class OkProblems(Layer):
+    """Says of a path that is not there that all is well."""
+
+    fails = "LDT-HTTP-ERR-01"
+
+    def given(self, asked: Asked, given: Given) -> Given:
+        return Given(200, b"{}") if asked.path.startswith("/nothing") else given
+
+
 # -- whom it lets in ---------------------------------------------------------------------------------------
 
 
@@ -415,6 +445,30 @@ class DrawnLock(Layer):
 
 
 @specimen
+class OddLock(Layer):
+    """A lock for which clients of the contract have no key."""
+
+    fails = "LDT-HTTP-AUTH-01"
+    token = TOKEN
+
+    def document(self, content: dict[str, Any]) -> None:
+        scheme = {"type": "apiKey", "in": "header", "name": "X-Key"}
+        content["components"]["securitySchemes"] = {"token": scheme}
+
+
+@specimen
+class LockedForGood(Layer):
+    """Refuses its own token in one place."""
+
+    fails = "LDT-HTTP-AUTH-01"
+    token = TOKEN
+
+    def asked(self, asked: Asked) -> Given | None:
+        said = {"title": "forbidden", "status": 403}
+        return Given(403, json.dumps(said).encode(), PROBLEM) if asked.path == "/jobs" else None
+
+
+@specimen
 class AnyKey(Layer):
     """Any token will do."""
 
@@ -424,7 +478,7 @@ class AnyKey(Layer):
         if asked.headers.get("authorization", "").startswith("Bearer "):
             return None
         said = {"title": "not authorised", "status": 401}
-        return Given(401, json.dumps(said).encode(), "application/problem+json")
+        return Given(401, json.dumps(said).encode(), PROBLEM)
 
     def document(self, content: dict[str, Any]) -> None:
         _lock(content)
@@ -440,110 +494,7 @@ class BackDoor(Layer):
         if asked.path.startswith("//") or asked.headers.get("authorization") == f"Bearer {TOKEN}":
             return Given(200, b"{}") if asked.path == "//component" else None
         said = {"title": "not authorised", "status": 401}
-        return Given(401, json.dumps(said).encode(), "application/problem+json")
+        return Given(401, json.dumps(said).encode(), PROBLEM)
 
     def document(self, content: dict[str, Any]) -> None:
         _lock(content)
-
-
-# -- what it keeps -----------------------------------------------------------------------------------------
-
-
-class _Simulator(Layer):
-    component = simulators.GoodSimulator
-    example = simulators.EXAMPLE
-
-
-@specimen
-class SoftDelete(_Simulator):
-    """A deleted session is still served."""
-
-    fails = "LDT-HTTP-STATE-01"
-
-    def asked(self, asked: Asked) -> Given | None:
-        return Given(204) if asked.method == "DELETE" and asked.path.startswith("/sessions/") else None
-
-
-@specimen
-class KeysForgotten(_Simulator):
-    """A client that asks again gets another session."""
-
-    fails = "LDT-HTTP-STATE-01"
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
-            kept = [(k, v) for k, v in scope["headers"] if k != b"idempotency-key"]
-            scope = {**scope, "headers": kept}
-        await super().__call__(scope, receive, send)
-
-
-@specimen
-class AnyStep(_Simulator):
-    """Numbers out of order are granted."""
-
-    fails = "LDT-HTTP-STATE-01"
-
-    def given(self, asked: Asked, given: Given) -> Given:
-        if given.status != 409 or not asked.path.endswith("/step"):
-            return given
-        return given.with_json({"seq": 1, "reached": 1, "outputs": {}}, status=200, media="application/json")
-
-
-@specimen
-class UndeadJobs(Layer):
-    """Says that a job was dismissed, and keeps it."""
-
-    fails = "LDT-HTTP-JOB-01"
-
-    def asked(self, asked: Asked) -> Given | None:
-        if asked.method != "DELETE":
-            return None
-        said = {"jobID": asked.path.rpartition("/")[2], "type": "process", "status": "dismissed"}
-        return Given(200, json.dumps(said).encode())
-
-
-@specimen
-class NoPlace(Layer):
-    """Makes jobs and does not say where they stand."""
-
-    fails = "LDT-HTTP-JOB-01"
-
-    def given(self, asked: Asked, given: Given) -> Given:
-        return replace(given, headers={}) if given.status == 201 else given
-
-
-@specimen
-class TooMuch(Layer):
-    """A server error where a body is too large."""
-
-    fails = "LDT-HTTP-LIM-01"
-
-    def given(self, asked: Asked, given: Given) -> Given:
-        return Given(500, b"out of memory", "text/plain") if given.status == 413 else given
-
-
-@specimen
-class OneAtATime(Layer):
-    """Reads one body after the other, so that a slow client holds up everybody."""
-
-    fails = "LDT-HTTP-LIM-01"
-
-    def __init__(self, app: Any) -> None:
-        super().__init__(app)
-        self.turn = asyncio.Lock()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await super().__call__(scope, receive, send)
-            return
-        async with self.turn:
-            messages, more = [], True
-            while more:
-                messages.append(await receive())
-                more = messages[-1].get("more_body", False)
-            waiting = iter(messages)
-
-            async def kept() -> Any:
-                return next(waiting, None) or await receive()
-
-            await super().__call__(scope, kept, send)
