@@ -458,14 +458,14 @@ class OddLock(Layer):
 
 @specimen
 class LockedForGood(Layer):
-    """Refuses its own token in one place."""
+    """Refuses its own token for what is not there."""
 
     fails = "LDT-HTTP-AUTH-01"
     token = TOKEN
 
     def asked(self, asked: Asked) -> Given | None:
         said = {"title": "forbidden", "status": 403}
-        return Given(403, json.dumps(said).encode(), PROBLEM) if asked.path == "/jobs" else None
+        return Given(403, json.dumps(said).encode(), PROBLEM) if asked.path == "/jobs/x/results" else None
 
 
 @specimen
