@@ -163,7 +163,7 @@ def changed(draw: st.DrawFn) -> dict[str, Any]:
             inside = isinstance(node[key], dict) and node[key]
             if not inside or draw(st.integers(0, 3)) == 0:
                 if draw(st.booleans()):
-                    node[key] = draw(leaves)
+                    node[key] = copy.deepcopy(draw(leaves))
                 else:
                     del node[key]
                 break
