@@ -7,55 +7,31 @@ inside only names the line.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import pickle
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ldt_core as ldt
 from ldt_core.catalog import Offer, cache_folder
 from ldt_core.environments import Environment, environment_variables, solve
 from ldt_core.errors import PluginError
 
 from . import sandbox
 from .artefact import Artefact
-from .drive import start_run
-from .drivers.base import Raised
 from .drivers.process import ProcessDriver
 from .example import Example
-from .generate import example_inputs
+from .exercise import Observed, exercise, left_running, own_log, show
 from .requirements import Requirement
-from .sandbox import Limits, Sandbox, Seen
-from .trial import CannotTell, Failed, Trial
-from .views import example_view
+from .sandbox import Limits, Sandbox
+from .trial import CannotTell, Trial
 
 _PROBE = Path(__file__).parent / "confine" / "probe.py"
-_SHOW = Path(__file__).parent / "confine" / "show.py"
-_PATIENCE = 3.0
-"""Seconds in which what a component started may end after ``finalize``."""
 LIMITS = Limits(cpu=300, seconds=600)
 """Of one example under watch."""
-_OWN = ("ldt_core.child", "bwrap ")
-
-
-@dataclass
-class Observed:
-    """What one component did while its example ran. ``texts`` is all that it said, by where it was said: logs, prints,
-    errors, outputs, state. ``unfinished`` says why its example did not run to its end; ``left`` are commands that ran on
-    after ``finalize``."""
-
-    seen: Seen = field(default_factory=Seen)
-    texts: dict[str, str] = field(default_factory=dict)
-    unfinished: str = ""
-    word: str = ""
-    left: tuple[str, ...] = ()
 
 
 class Bench:
@@ -163,7 +139,7 @@ class Bench:
             example = replace(example, params=params)
         read = [example.base] if example.base != Path() else []
         found = Observed()
-        log, lines = _log()
+        log, lines = own_log()
         with Sandbox(
             self.environment(), limits=LIMITS, read=read, beside=[self.package], judged=self.package
         ) as walls:
@@ -174,7 +150,7 @@ class Bench:
                     show(trial, found, walls)
                 else:
                     exercise(trial, found, log, spoil=spoil)
-                    found.left = _left(walls)
+                    found.left = left_running(walls)
             finally:
                 trial.close()
                 driver.close()
@@ -184,117 +160,6 @@ class Bench:
         found.texts["what it printed"] = found.seen.printed
         found.texts["its log"] = "\n".join(lines)
         return found
-
-
-def _left(walls: Sandbox) -> tuple[str, ...]:
-    """What a component's process has running beside it, when that had time to end."""
-    last = time.monotonic() + _PATIENCE
-    while left := [c for c in walls.running() if not any(own in c for own in _OWN)]:
-        if time.monotonic() > last:
-            break
-        time.sleep(0.02)
-    return tuple(left)
-
-
-def show(trial: Trial, found: Observed, walls: Sandbox) -> None:
-    """Render the example's view by ``confine.show``; say into ``found`` what came of it."""
-    context = trial.context()
-    asked = {
-        "params": dict(trial.example.params),
-        "base": trial.example.base.absolute(),
-        "context": {
-            n: getattr(context, n) for n in ("start", "window", "seed", "crs", "bbox", "scratch", "cache")
-        },
-        "view": example_view(trial),
-    }
-    given, answer = walls.scratch / "given", walls.scratch / "answer"
-    given.write_bytes(pickle.dumps(asked))
-    ended = walls.run(
-        [walls.environment.python, "-P", str(_SHOW), trial.manifest["id"], str(given), str(answer)]
-    )
-    found.seen = ended.seen
-    try:
-        said = json.loads(answer.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        said = {"error": f"its process ended with code {ended.code}"}
-    found.texts["its output"], found.texts["an error"] = said.get("output", ""), said.get("error", "")
-    found.unfinished = said.get("error", "")
-
-
-def exercise(trial: Trial, found: Observed, log: logging.Logger, *, spoil: bool) -> None:
-    """Open the example's component, use it as a run does, and end it; say into ``found`` what came of it."""
-    kind = trial.manifest["kind"]
-    try:
-        subject = trial.open(log=log)
-        ports, capabilities = subject.ports()[0], subject.capabilities()
-        if kind == "source":
-            found.texts["its output"] = _words(subject.read(trial.example.query))
-            found.texts["its version"] = str(subject.version(trial.example.query))
-        elif kind == "model":
-            found.texts["its output"] = _words(subject.compute(example_inputs(trial, ports)))
-        else:
-            run = start_run(trial, log=log)
-            found.texts["its output"] = _words(run.advance().tables)
-            if "state" in capabilities:
-                found.texts["its state"] = bytes(run.subject.get_state()).decode("utf-8", "replace")
-            run.subject.finalize()
-        if spoil:
-            _spoil(trial, subject, kind, found)
-        subject.finalize()
-    except Raised as raised:
-        found.unfinished, found.word = str(raised), raised.word
-        found.texts["an error"] = _chain(raised)
-    except Failed as failed:
-        found.unfinished = failed.evidence.what
-        found.texts["an error"] = str(failed.evidence)
-
-
-def _spoil(trial: Trial, subject: Any, kind: str, found: Observed) -> None:
-    """Ask for what cannot be: components tell most in their errors."""
-    query = ldt.Query(start=trial.example.start, end=trial.example.start)
-    calls: dict[str, list[Callable[[], Any]]] = {
-        "source": [lambda: subject.read(query)],
-        "model": [lambda: subject.compute({})],
-        "simulator": [lambda: subject.initialize({}), lambda: subject.step({}, trial.example.step)],
-    }
-    for number, call in enumerate(calls.get(kind, ())):
-        try:
-            call()
-        except Raised as raised:
-            found.texts[f"an error, asked for what cannot be ({number + 1})"] = _chain(raised)
-
-
-def _chain(raised: Raised) -> str:
-    """All that an error says, and those that it comes from."""
-    said, error = [], raised.error
-    while error is not None:
-        said.append(f"{type(error).__name__}: {error} {getattr(error, 'fix', '')}")
-        error = error.__cause__ or error.__context__  # type: ignore[assignment]
-    return "\n".join(said)
-
-
-def _words(tables: Mapping[str, Any]) -> str:
-    """Every value of some tables, as text."""
-    parts = []
-    for name, table in tables.items():
-        if isinstance(table, ldt.Table):
-            parts += [f"{name}.{c}: {' '.join(map(str, table[c].tolist()))}" for c in table.names]
-        else:
-            parts.append(f"{name}: {getattr(table, 'attributes', '')}")
-    return "\n".join(parts)
-
-
-def _log() -> tuple[logging.Logger, list[str]]:
-    """A logger of its own, and what it was told."""
-    lines: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            lines.append(self.format(record))
-
-    log = logging.Logger("ldt.observed", logging.DEBUG)
-    log.addHandler(Keep())
-    return log, lines
 
 
 def _answer(path: Path, printed: str, code: int, limit: str | None = None) -> dict[str, Any]:

@@ -16,13 +16,15 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ldt_core.environments import Environment
 from ldt_core.isolation import Launch, Place
+
+from .seen import Seen, read_events, read_report, together
 
 _CONFINE = Path(__file__).parent / "confine"
 _HOME, _DESK = "/home/judged", "/work"
@@ -49,46 +51,6 @@ class Limits:
     processes: int = 256
     files: int = 1024
     seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What commands did inside. ``limit`` names the limit that one met: memory, disk, cpu, time, processes.
-
-    ``names`` are those asked of a name server, with the address that stood for each; ``addresses`` (address, port,
-    protocol) those a packet went to; ``written`` files outside the scratch folder; ``left`` commands that ran on when
-    theirs had ended; ``started`` all commands seen; ``printed`` the first that was printed; ``events`` what Python's
-    audit hook wrote down.
-    """
-
-    network: str = "watched"
-    names: Mapping[str, str] = field(default_factory=dict)
-    addresses: tuple[tuple[str, int, str], ...] = ()
-    written: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    started: tuple[str, ...] = ()
-    memory: int = 0
-    scratch: int = 0
-    cpu: float = 0.0
-    seconds: float = 0.0
-    processes: int = 0
-    refused: int = 0
-    limit: str | None = None
-    ended_by: str | None = None
-    printed: str = ""
-    events: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def processors(self) -> float:
-        """How many were kept busy, on average."""
-        return self.cpu / self.seconds if self.seconds else 0.0
-
-    @property
-    def hosts(self) -> dict[str, str]:
-        """Every host asked for: names, and addresses that no name was asked for, with how."""
-        stand = set(self.names.values())
-        found = {f"{a}": f"{a} port {p} ({how})" for a, p, how in self.addresses if a not in stand}
-        return {**dict.fromkeys(self.names, "a name"), **found}
 
 
 @dataclass(frozen=True)
@@ -134,7 +96,7 @@ class Sandbox:
     path inside and outside; it goes with the sandbox.
 
     ``read`` are more files and folders that are shown, read-only. ``beside`` are folders that are shown as a copy which
-    can be written to, so that whoever does is found. Raises ``RuntimeError`` where there can be no walls.
+    can be written to, so that whoever does is found. ``judged`` is the folder whose lines are named. Raises ``RuntimeError`` where there can be no walls.
     """
 
     def __init__(
@@ -183,7 +145,7 @@ class Sandbox:
             "python": str(_interpreter(self.environment)),
             "inner": str(_CONFINE / "inner.py"),
         }
-        return [sys.executable, "-I", str(_CONFINE / "outer.py"), json.dumps(settings), "--"]
+        return [sys.executable, "-I", "-S", str(_CONFINE / "outer.py"), json.dumps(settings), "--"]
 
     def _walls(self) -> list[str]:
         base, home = Path(self._folder.name), _interpreter(self.environment).parent.parent
@@ -279,12 +241,12 @@ class Sandbox:
         """What was seen since this was last asked, of all commands that have ended."""
         found: list[Seen] = []
         for path in sorted(self._reports.glob("*.json")):
-            found.append(_read_report(json.loads(path.read_text(encoding="utf-8"))))
+            found.append(read_report(json.loads(path.read_text(encoding="utf-8"))))
             path.unlink()
         log = self.scratch / "tmp" / "observed.jsonl"
-        events = tuple(_events(log))
+        events = tuple(read_events(log))
         log.unlink(missing_ok=True)
-        return replace(_together(found), events=events)
+        return replace(together(found), events=events)
 
     def close(self) -> None:
         """Remove its folders. What runs inside has been ended by whoever started it."""
@@ -313,66 +275,6 @@ def _apart(paths: Iterable[Path]) -> list[Path]:
     """Those that lie in no other one, and not in what is shown anyway."""
     found: list[Path] = []
     for path in sorted({p.absolute() for p in paths if p.exists()}, key=lambda p: len(p.parts)):
-        if not any(path.is_relative_to(p) for p in (*found, *map(Path, _SYSTEM), Path("/usr/local/nowhere"))):
+        if not any(path.is_relative_to(p) for p in (*found, *map(Path, _SYSTEM))):
             found.append(path)
     return found
-
-
-def _read_report(said: Mapping[str, Any]) -> Seen:
-    return Seen(
-        network=said["network"],
-        names=dict(said.get("names", {})),
-        addresses=tuple((a, p, how) for a, p, how in said.get("addresses", ())),
-        written=tuple(said.get("written", ())),
-        left=tuple(p["command"] for p in said.get("left", ())),
-        started=tuple(said.get("started", ())),
-        memory=said.get("memory", 0),
-        scratch=said.get("scratch", 0),
-        cpu=said.get("cpu", 0.0),
-        seconds=said.get("seconds", 0.0),
-        processes=said.get("processes", 0),
-        refused=said.get("pids_refused", 0),
-        limit=_limit(said),
-        ended_by=said.get("ended_by"),
-        printed=said.get("printed", ""),
-    )
-
-
-def _limit(said: Mapping[str, Any]) -> str | None:
-    if said.get("memory_refused"):
-        return "memory"
-    return said.get("limit") or ("processes" if said.get("pids_refused") else None)
-
-
-def _together(found: Sequence[Seen]) -> Seen:
-    """What several commands did, as if it were one."""
-    whole = Seen()
-    for one in found:
-        whole = Seen(
-            network=one.network if whole.network == "watched" else whole.network,
-            names={**whole.names, **one.names},
-            addresses=tuple(dict.fromkeys((*whole.addresses, *one.addresses))),
-            written=tuple(dict.fromkeys((*whole.written, *one.written))),
-            left=(*whole.left, *one.left),
-            started=tuple(dict.fromkeys((*whole.started, *one.started))),
-            memory=max(whole.memory, one.memory),
-            scratch=max(whole.scratch, one.scratch),
-            cpu=whole.cpu + one.cpu,
-            seconds=whole.seconds + one.seconds,
-            processes=max(whole.processes, one.processes),
-            refused=whole.refused + one.refused,
-            limit=whole.limit or one.limit,
-            ended_by=whole.ended_by or one.ended_by,
-            printed=whole.printed + one.printed,
-        )
-    return whole
-
-
-def _events(log: Path) -> Iterable[Mapping[str, Any]]:
-    """What the audit hook wrote; what is judged could write there too, so that nothing is decided by it alone."""
-    with suppress(OSError), log.open("rb") as stream:
-        for line in stream.read(4 * 2**20).splitlines():
-            with suppress(ValueError, KeyError, TypeError):
-                found = json.loads(line)
-                what = [str(w) for w in found["what"]]
-                yield {"event": str(found["event"]), "what": what, "where": str(found["where"])}

@@ -434,7 +434,7 @@ def test_what_a_vendor_hands_in_with_a_wheel_is_found_beside_its_file(tmp_path: 
     (tmp_path / "old.whl").write_bytes(b"")
     said = VendorFile.model_validate({"package": {"previous": "old.whl"}})
     assert handed_in(artefact, said, tmp_path).previous == tmp_path / "old.whl"
-    with pytest.raises(VendorError, match="package.lock: there is no pins.txt"):
+    with pytest.raises(VendorError, match=r"package\.lock: there is no pins\.txt"):
         handed_in(artefact, VendorFile.model_validate({"package": {"lock": "pins.txt"}}), tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 from ldt_conformance import sandbox
 from ldt_conformance.sandbox import Ended, Limits, Sandbox
+from ldt_conformance.seen import read_report
 
 from ldt_core.environments import Environment
 
@@ -225,6 +227,20 @@ def test_loopback_of_this_machine_is_another() -> None:
     assert done.output.split() == ["111"]
 
 
+def test_where_no_network_can_be_watched_there_is_none_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(sandbox._CONFINE, tmp_path / "confine")
+    code = (copy / "network.py").read_text()
+    (copy / "network.py").write_text(
+        code.replace("        _leave()\n", "        raise NoNetwork('forbidden')\n")
+    )
+    monkeypatch.setattr(sandbox, "_CONFINE", copy)
+    done = inside("import socket\nprint(socket.socket().connect_ex(('203.0.113.9', 80)))")
+    assert done.output.split() == ["101"]  # the network cannot be reached
+    assert done.seen.network == "none: forbidden"
+
+
 # -- limits ----------------------------------------------------------------------------------------------------
 
 
@@ -395,7 +411,7 @@ def test_the_walls_hold_for_somebody_who_is_not_root(tmp_path: Path) -> None:
                 user=65534, group=65534, extra_groups=[], capture_output=True, text=True, cwd="/",
             )  # fmt: skip
             (report,) = (room / "reports").glob("*.json")
-            seen = sandbox._read_report(__import__("json").loads(report.read_text()))
+            seen = read_report(json.loads(report.read_text()))
     finally:
         shutil.rmtree(room)
     made, refused = map(int, done.stdout.split()[-2:])

@@ -1,7 +1,7 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sweep, engines, isolated, remote, services, checkpoints, sumo. The machine matters, the ratios less
+second_run, store, rerun, sweep, engines, isolated, remote, services, checkpoints, walls, sumo. The machine matters, the ratios less
 so; nothing here is asserted.
 """
 
@@ -28,6 +28,7 @@ BENCHMARKS = {
     "remote": HERE / "bench_remote.py",
     "services": HERE / "bench_services.py",
     "checkpoints": HERE / "bench_checkpoints.py",
+    "walls": HERE / "bench_walls.py",
     "sumo": HERE / "bench_sumo.py",
 }
 

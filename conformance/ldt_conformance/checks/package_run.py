@@ -14,10 +14,11 @@ from ldt_core.errors import PluginError
 from ldt_core.twin_values import parse_size
 
 from ..example import Example
-from ..observe import Observed
+from ..exercise import Observed
 from ..package_trial import PackageTrial
 from ..pythons import others
-from ..sandbox import Seen, unavailable
+from ..sandbox import unavailable
+from ..seen import Seen
 from ..trial import CannotTell, Trial
 from . import check
 
