@@ -30,7 +30,7 @@ from .sandbox import Limits, Sandbox
 from .trial import CannotTell, Trial
 
 _PROBE = Path(__file__).parent / "confine" / "probe.py"
-LIMITS = Limits(cpu=300, seconds=600)
+LIMITS = Limits(cpu=200, seconds=240)
 """Of one example under watch."""
 
 
@@ -94,7 +94,7 @@ class Bench:
             if not sandbox.unavailable():
                 beside = [self.package] if environment is self._environment else []
                 walls = Sandbox(
-                    environment, beside=beside, judged=self.package, limits=Limits(seconds=120, cpu=30)
+                    environment, beside=beside, judged=self.package, limits=Limits(seconds=60, cpu=20)
                 )
             answer = (walls.scratch if walls else Path(folder)) / "answer.json"
             words = [environment.python, "-P", str(_PROBE), self.artefact.package, str(answer), *first]

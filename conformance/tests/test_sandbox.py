@@ -400,14 +400,15 @@ def test_the_walls_hold_for_somebody_who_is_not_root(tmp_path: Path) -> None:
     try:
         with Sandbox(walls, limits=Limits(processes=40, seconds=60)) as place:
             words = place.command([python, "-c", code])
-            text = words[3].replace(str(sandbox._CONFINE), str(room / "confine"))
+            at = next(i for i, word in enumerate(words) if word.startswith("{"))
+            text = words[at].replace(str(sandbox._CONFINE), str(room / "confine"))
             text = text.replace(str(place._reports), str(room / "reports"))
             text = text.replace(str(place.scratch), str(room / "scratch"))
             for name in ("resolv.conf", "hosts", "nsswitch.conf", "passwd", "group"):
                 Path(place._folder.name, "etc", name).chmod(0o644)
             Path(place._folder.name, "etc").chmod(0o755)
             done = subprocess.run(
-                [python, "-I", str(room / "confine" / "outer.py"), text, *words[4:]],
+                [python, "-I", "-S", str(room / "confine" / "outer.py"), text, *words[at + 1 :]],
                 user=65534, group=65534, extra_groups=[], capture_output=True, text=True, cwd="/",
             )  # fmt: skip
             (report,) = (room / "reports").glob("*.json")
