@@ -177,7 +177,7 @@ def _from_table(arrow: pa.Table, encodings: Mapping[str, str], kept: Kept | None
         columns[name] = _frozen(values)
         if gone is not None:
             masks[name] = _frozen(gone)
-        elif kept is not None and values.dtype == object and len(parts) == 1:
+        elif kept is not None and values.dtype == object and chunked.num_chunks == 1:
             kept[f"{encoding} {name}"] = (chunked.chunk(0), columns[name])
     return Table._of(columns, masks, rows)
 

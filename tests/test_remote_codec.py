@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import ldt_core as ldt
 from ldt_core.errors import InputError, LdtError
 from ldt_core.remote.json_tables import from_json, loads, to_json
-from ldt_core.remote.messages import BUNDLE, JSON, accepted, decode, encode
+from ldt_core.remote.messages import BUNDLE, JSON, Memory, accepted, decode, encode
 from ldt_core.tables import Grid, GridPort
 
 PORT = ldt.Port(
@@ -61,6 +61,28 @@ def make(given_rows: list[tuple[Any, ...]]) -> ldt.Table:
                 values[row] = item
         columns[name] = values
     return ldt.Table(columns, masks)
+
+
+@given(st.lists(rows, min_size=1, max_size=3), st.data())
+def test_a_conversation_that_remembers_says_what_one_that_forgets_does(
+    pool: list[Any], data: st.DataObject
+) -> None:
+    """Columns are handed on by reference, mixed, come back later and at the other port."""
+    tables = [make(r) for r in pool]
+    tables += [t.with_columns(count=t["count"]) for t in tables if not t.masks]
+    speaker, listener = Memory(), Memory()
+    last: dict[str, Any] = {}
+    for _ in range(5):
+        port = data.draw(st.sampled_from(["a", "b"]))
+        table = data.draw(st.sampled_from(tables))
+        body = encode({}, "inputs", {port: table}, {port: PORT}, BUNDLE, speaker)
+        assert body == encode({}, "inputs", {port: table}, {port: PORT}, BUNDLE)
+        heard: Any = decode(body, BUNDLE, "inputs", {port: PORT}, listener)[1][port]
+        fresh: Any = decode(body, BUNDLE, "inputs", {port: PORT})[1][port]
+        assert heard.digest == fresh.digest
+        if port in last and last[port][0] is table and not heard.masks:
+            assert all(heard[n] is last[port][1][n] for n in ("name", "place"))  # not made anew
+        last[port] = (table, heard)
 
 
 @given(rows)
