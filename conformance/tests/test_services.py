@@ -9,14 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
 from ldt_conformance import interface
+from ldt_conformance.answers import _checks
 from ldt_conformance.certification import run
 from ldt_conformance.drivers.http import UnreadDriver, reach
 from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome, Result, Verdict
 from ldt_conformance.requirements import catalogue, released
-from ldt_conformance.zoo.services import Layer, driver, listening, services, serving
+from ldt_conformance.zoo.services import GoodModelService, Layer, driver, listening, services, serving
+from schemathesis.checks import not_a_server_error
+
+from ldt_core.remote.served import Served
+from ldt_core.remote.server import make_app
 
 OURS = [i for i in released() if i.startswith("LDT-HTTP-")]
 
@@ -166,3 +173,27 @@ def test_a_good_service_passes_everything_that_it_is_ever_asked(layer: type[Laye
         i: r.reason for i, r in results.items() if r.outcome not in (Outcome.PASSED, Outcome.INAPPLICABLE)
     }
     assert not reasons
+
+
+def test_our_server_keeps_to_its_document_in_process_too(tmp_path: Path) -> None:
+    """The same generated requests without a network between: straight into the application."""
+    kind = GoodModelService.component
+    loaded = schemathesis.openapi.from_asgi("/api", make_app([Served(kind)]), config=schemathesis.Config())
+    seen = set()
+    for result in loaded.get_all_operations():
+        operation: Any = result.ok()  # type: ignore[union-attr]
+
+        @settings(
+            max_examples=3,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(operation.as_strategy())
+        def keep(case: Any) -> None:
+            case.call_and_validate(checks=[not_a_server_error, *_checks()])
+
+        keep()
+        seen.add(operation.label)
+    assert "POST /processes/zoo-model/execution" in seen

@@ -173,12 +173,13 @@ def _start(service: Interface) -> tuple[str, dict[str, Any]]:
 def _ended(service: Interface, address: str) -> dict[str, Any]:
     pause = 0.01
     while True:
-        said = service.granted(Request("GET", address)).object
+        answer = service.ask(Request("GET", address))  # as often as it takes, so no observation
+        said = answer.object if answer.status == 200 else {"status": f"answer {answer.status}"}
         if said.get("status") in ENDED:
             return said
         if said.get("status") not in ("accepted", "running"):
             service.trial.fail(
-                "a job has a status that the standard does not know",
+                "a job does not tell how it stands, in a word of the standard",
                 given=f"GET {address}",
                 expected=["accepted", "running", *ENDED],
                 got=said,
