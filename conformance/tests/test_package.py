@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import struct
 import sys
@@ -370,6 +371,26 @@ def test_the_guilty_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert found.evidence is not None
     assert "telemetry.example.org" in found.reason
     assert "zoo_toll/__init__.py:" in str(found.evidence.got)
+
+
+@pytest.mark.bwrap
+@pytest.mark.usefixtures("walls")
+def test_what_a_dependency_does_when_it_is_imported_is_not_charged(tmp_path: Path) -> None:
+    bench = observe.Bench(open_wheel(GOOD.wheel(tmp_path)), EXAMPLES)
+    site = Path(bench.environment().site)
+    (site / "elsewhere.py").write_text("import random\n\nrandom.seed(1)\n")
+    code = site / "zoo_toll" / "__init__.py"
+    copy = code.with_name("fresh.py")  # installers link files: the one in the cache stays as it is
+    copy.write_text(code.read_text() + "\nimport elsewhere\n")
+    copy.replace(code)
+    try:
+        first = bench.probe()
+        assert "random generator" in first["changed"]
+        assert "elsewhere" in first["modules"]
+        assert bench.probe(first=first["modules"])["changed"] == {}
+    finally:
+        bench.close()
+        shutil.rmtree(bench.environment().folder)
 
 
 def test_without_walls_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,12 @@ def seeds_the_common_generator_on_import(contents: Files) -> None:
 
 
 @_mutant("LDT-PKG-IMPORT-01")
+def seeds_it_in_a_second_package_of_its_own(contents: Files) -> None:
+    contents["zoo_helper.py"] = "import random\n\nrandom.seed(1)\n"
+    contents[CODE] += "\nimport zoo_helper\n"
+
+
+@_mutant("LDT-PKG-IMPORT-01")
 def writes_on_import(contents: Files) -> None:
     contents[CODE] += '\nopen(__file__ + ".log", "w").write("imported")\n'
 
