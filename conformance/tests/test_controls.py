@@ -16,6 +16,7 @@ from ldt_conformance import certification
 from ldt_conformance import judge as judging
 from ldt_conformance.commands import certify
 from ldt_conformance.drivers.base import Driver
+from ldt_conformance.drivers.here import HereDriver
 from ldt_conformance.drivers.http import HttpDriver
 from ldt_conformance.drivers.process import ProcessDriver, place_of
 from ldt_conformance.outcome import Outcome, Result, Verdict, verdict_of
@@ -25,6 +26,7 @@ from ldt_conformance.target import Target
 from ldt_conformance.zoo import Specimen, pack, serving, specimens
 from ldt_conformance.zoo.controls import CONTROLS, Control, install
 
+import ldt_core as ldt
 from ldt_core import process
 from ldt_core.errors import LdtError
 
@@ -144,6 +146,24 @@ def test_who_behaves_only_when_it_is_watched_is_seen(
     """Nothing of the suite is where it runs, and what it is given is not only what it has seen before."""
     results, verdict = look(control)
     assert verdict is Verdict.FAILED, by(results, Outcome.PASSED)
+
+
+def test_in_a_process_of_its_own_nobody_feels_watched(tmp_path: Path) -> None:
+    """The same class gives what it should where the suite is, and shows its face where it is not."""
+    control = CONTROLS["ldt-zoo-sniffer-model"]
+    air = control.specimen.example.inputs["air"]
+    other = {"air": air.with_columns(air=air["air"] + 5.0)}
+    place = place_of([install([control], tmp_path)])
+    found = []
+    with (
+        HereDriver(control.specimen.component) as near,
+        ProcessDriver.at(place, control.specimen.component.id) as far,
+    ):
+        for driver in (near, far):
+            with driver.open({}, ldt.Context()) as subject:
+                assert subject.compute({"air": air})["load"]["load"].tolist() == [0.0, 0.0, 4.25]
+                found.append(subject.compute(other)["load"]["load"].tolist())
+    assert found == [[0.0, 5.0, 9.25], [0.0, 0.0, 0.0]]
 
 
 @kinds_of("saboteur")
