@@ -101,12 +101,12 @@ class Interface:
     def unanswered(self, request: str, exc: Unanswered) -> NoReturn:
         """Say what it means that ``request`` was not answered."""
         if exc.how == "nobody" and self.asker.met:
-            self.trial.fail(
-                "the service is gone", given=request, expected="a service that lives on", got=exc.what
-            )
-        if exc.how in ("nobody", "late"):
+            what = "the service is gone"
+        elif exc.how in ("nobody", "late"):
             raise CannotTell(f"{request}: {exc.what}")
-        self.trial.fail(f"{request} got no answer", given=request, expected="an answer", got=exc.what)
+        else:
+            what = f"{request[:100]} got no answer: {exc.what}"
+        self.trial.fail(what, given=request, expected="an answer", got=exc.what)
 
     # -- what it says of itself --
 

@@ -19,7 +19,16 @@ from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome, Result, Verdict
 from ldt_conformance.requirements import catalogue, released
-from ldt_conformance.zoo.services import GoodModelService, Layer, driver, listening, services, serving
+from ldt_conformance.zoo.layer import TOKEN
+from ldt_conformance.zoo.services import (
+    GoodLockedService,
+    GoodModelService,
+    Layer,
+    driver,
+    listening,
+    services,
+    serving,
+)
 from schemathesis.checks import not_a_server_error
 
 from ldt_core.remote.served import Served
@@ -128,10 +137,10 @@ CONTROLS: dict[str, tuple[Any, Outcome, str]] = {
     "leads elsewhere": (
         _answering(302, b"", location="http://10.0.0.1/api"),
         Outcome.FAILED,
-        "no OpenAPI document",
+        "it answered 302 to http://10.0.0.1/api",
     ),
     "speaks HTML": (_answering(200, b"<html>", "text/html"), Outcome.FAILED, "no JSON"),
-    "never ends": (_endless, Outcome.FAILED, "got no answer"),
+    "never ends": (_endless, Outcome.FAILED, "larger than 16 MiB"),
     "never answers": (_silent, Outcome.CANT_TELL, "no answer came in"),
 }
 
@@ -154,6 +163,19 @@ def test_the_command_says_what_came_of_what_is_no_service(capfd: pytest.CaptureF
     assert found.verdict is Verdict.FAILED
     assert {r.requirement for r in found.results} == {r for r in OURS if catalogue()[r].level == 1}
     assert "It does not say what it is" in found.notes[0]
+
+
+def test_a_token_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor = tmp_path / "conformance.toml"
+    vendor.write_text('[service]\ntoken_variable = "ZOO_TOKEN"\n')
+    with serving(GoodLockedService) as address:
+        without = run(address, only=OURS, vendor=vendor)
+        monkeypatch.setenv("ZOO_TOKEN", TOKEN)
+        found = run(address, only=["LDT-HTTP-AUTH-01"], vendor=vendor, quick=True)
+    assert "401" in next(r.reason for r in without.results if r.requirement == "LDT-HTTP-OAS-01")
+    passed = {r.requirement for r in found.results if r.outcome is Outcome.PASSED}
+    assert "LDT-HTTP-AUTH-01" in passed
+    assert TOKEN not in found.model_dump_json()
 
 
 def test_nobody_there_is_no_fault_of_a_component() -> None:

@@ -33,7 +33,7 @@ def its_document_is_valid_and_self_contained(service: Interface) -> None:
     where, answer = service.raw_document
     trial.expect(
         answer.status == 200,
-        "there is no OpenAPI document at /api",
+        f"there is no OpenAPI document at /api: it answered {answer!s:.200}",
         given=where,
         expected="200 with an OpenAPI document",
         got=str(answer),
@@ -73,7 +73,6 @@ NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("DELETE", "sessions", "*"),
     ),
     "source": (("GET", "collections", "PORT", "items"),),
-    "viewer": (("POST", "render"),),
 }
 """Operations of a kind; ``*`` is a parameter, ``ID`` the component's id or a parameter, ``PORT`` each output port."""
 OF_STATE = (("GET", "sessions", "*", "state"), ("PUT", "sessions", "*", "state"))
