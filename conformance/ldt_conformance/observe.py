@@ -144,6 +144,9 @@ class Bench:
             self.environment(), limits=LIMITS, read=read, beside=[self.package], judged=self.package
         ) as walls:
             driver = ProcessDriver(offer, walls.place(), scratch=walls.scratch)
+            if params is not None:  # its words are looked at
+                launch = driver.place.launch._replace(quiet=False)
+                driver.place = driver.place._replace(launch=launch)
             trial = Trial(requirement, driver, example)
             try:
                 if offer.kind == "viewer":

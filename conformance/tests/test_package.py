@@ -40,7 +40,8 @@ def _verdict(results: list[Result]) -> Verdict:
 
 
 def _first_of_each() -> list[PackageSpecimen]:
-    return list({p.fails: p for p in reversed(packages())}.values())
+    first = {p.fails: p for p in reversed(packages())}
+    return [*first.values(), *(p for p in packages() if p.name == "token_in_the_log")]
 
 
 @pytest.fixture(scope="module", autouse=True)
