@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 import ldt_core as ldt
 from ldt_core.adapters import within
-from ldt_core.tables import Port, empty
+from ldt_core.tables import Port, empty, port_from_dict
 
+from .drivers.base import Subject
 from .example import Example
 from .trial import CannotTell, Trial
 
@@ -22,12 +23,19 @@ Row = tuple[Any, ...]
 
 def table_ports(trial: Trial, example: Example | None = None) -> dict[str, Port]:
     """The output ports that hold tables, for the example's parameters."""
-    outputs = opened(trial, example).ports()[1]
-    return {n: p for n, p in outputs.items() if isinstance(p, Port)}
+    if not trial.manifest["dynamic"] and example is None:
+        outputs = {n: port_from_dict(p) for n, p in trial.manifest["outputs"].items()}
+        return {n: p for n, p in outputs.items() if isinstance(p, Port)}
+    with opened(trial, example) as subject:
+        return _tables_of(subject)
 
 
-def opened(trial: Trial, example: Example | None = None, **context: Any) -> Any:
-    """A new instance for an example (the trial's own where it is left out)."""
+def _tables_of(subject: Subject) -> dict[str, Port]:
+    return {n: p for n, p in subject.ports()[1].items() if isinstance(p, Port)}
+
+
+def opened(trial: Trial, example: Example | None = None, **context: Any) -> Subject:
+    """A new instance for an example (the trial's own where it is left out). Close it soon: it may hold a process."""
     e = example or trial.example
     return trial.open(e.params, **{"start": e.start, "crs": e.crs, "bbox": e.bbox, "seed": e.seed, **context})
 
@@ -36,24 +44,27 @@ def read(
     trial: Trial, query: ldt.Query | None = None, example: Example | None = None, **context: Any
 ) -> Tables:
     """All rows that a new instance gives, by port, as they came. No batches at all are no rows."""
-    e = example or trial.example
-    subject = opened(trial, e, **context)
-    query = query or e.query
+    with opened(trial, example, **context) as subject:
+        return read_by(trial, subject, query or (example or trial.example).query)
+
+
+def read_by(trial: Trial, subject: Subject, query: ldt.Query) -> Tables:
+    """``read`` by an instance that there is."""
     batches = list(subject.batches(query))
+    odd = [type(b).__name__ for b in batches if not isinstance(b, Mapping)]
     found: Tables = {}
-    for name, port in table_ports(trial, e).items():
+    for name, port in _tables_of(subject).items():
         if query.outputs is not None and name not in query.outputs:
             continue
         if not batches:
             found[name] = empty(port)
             continue
         parts = [b[name] for b in batches if isinstance(b, Mapping) and name in b]
-        odd = [type(p).__name__ for p in parts if not isinstance(p, ldt.Table)]
-        odd += [type(b).__name__ for b in batches if not isinstance(b, Mapping)]
+        odd += [type(p).__name__ for p in parts if not isinstance(p, ldt.Table)]
         if odd or not parts:
             came = odd[0] if odd else "nothing"
             trial.fail(f"the port '{name}' was asked for and {came} came, not a table", given=asked(query))
-        found[name] = ldt.Table.concat(parts)
+        found[name] = ldt.Table.concat(cast("list[ldt.Table]", parts))
     return found
 
 

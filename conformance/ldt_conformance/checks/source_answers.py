@@ -85,7 +85,7 @@ def batches_joined_are_the_whole(trial: Trial) -> None:
         got = len(kept(full[name], ports[name], query, trial.example.crs))
         told = f"the port '{name}' does not give as many rows as the fixture has"
         trial.expect(got == wanted, told, given=asked(query), expected=wanted, got=got)
-    _expect_no_row_in_two_batches(trial, ports)
+    _expect_each_row_once(trial, ports, full)
     for part in _parts(trial, ports, full):
         for name, table in read(trial, part).items():
             port = ports[name]
@@ -101,23 +101,19 @@ def batches_joined_are_the_whole(trial: Trial) -> None:
             )
 
 
-def _expect_no_row_in_two_batches(trial: Trial, ports: Ports) -> None:
-    """Rows of one thing at one instant are one row; where two batches hold it, the second begins too early."""
-    before: dict[str, set[Any]] = {}
-    for number, batch in enumerate(opened(trial).batches(trial.example.query)):
-        for name, table in batch.items():
-            port = ports[name]
-            keys = [c for c in (port.id, port.time_column) if c is not None and port.at == "step"]
-            if len(keys) < 2:
-                continue
-            rows, seen = set(rows_of(table, list(port.columns))), before.setdefault(name, set())
-            twice = rows & seen
-            trial.expect(
-                not twice,
-                f"batch {number} of the port '{name}' repeats a row that came before",
-                got=[shown(r, port, list(port.columns)) for r in list(twice)[:1]],
-            )
-            seen |= rows
+def _expect_each_row_once(trial: Trial, ports: Ports, full: Tables) -> None:
+    """What is the same of one thing at one instant is one row: the second began where another batch had not ended."""
+    for name, port in ports.items():
+        if port.id is None or port.events or (port.at == "step" and port.time_column is None):
+            continue
+        names = list(port.columns)
+        twice = [row for row, count in Counter(rows_of(full[name], names)).items() if count > 1]
+        trial.expect(
+            not twice,
+            f"the port '{name}' gives the same row more than once",
+            expected="every row once",
+            got=[shown(r, port, names) for r in twice[:2]],
+        )
 
 
 def _parts(trial: Trial, ports: Ports, full: Tables) -> Iterator[ldt.Query]:

@@ -60,12 +60,11 @@ def resuming_loses_and_repeats_nothing(trial: Trial) -> None:
 
 def _hear(trial: Trial, cursor: str | None, most: int) -> list[Batch]:
     """The first batches that a new instance gives; it is let go of then, wherever it stands."""
-    subject = opened(trial)
-    found = list(islice(subject.listen(trial.example.query, cursor), most))
+    with opened(trial) as subject:
+        found = list(islice(subject.listen(trial.example.query, cursor), most))
     odd = next((f for f in found if not (isinstance(f, tuple) and len(f) == 2)), None)
     if odd is not None:
         trial.fail("listening gives no pairs of tables and cursor", got=odd)
-    subject.finalize()
     return found
 
 
