@@ -23,7 +23,7 @@ Row = tuple[Any, ...]
 
 def table_ports(trial: Trial, example: Example | None = None) -> dict[str, Port]:
     """The output ports that hold tables, for the example's parameters."""
-    if not trial.manifest["dynamic"] and example is None:
+    if not trial.manifest.get("dynamic") and example is None:
         outputs = {n: port_from_dict(p) for n, p in trial.manifest["outputs"].items()}
         return {n: p for n, p in outputs.items() if isinstance(p, Port)}
     with opened(trial, example) as subject:

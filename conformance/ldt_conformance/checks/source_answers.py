@@ -30,12 +30,13 @@ Ports = dict[str, Port]
 def nothing_is_an_empty_table(trial: Trial) -> None:
     ports = table_ports(trial)
     variant = trial.example.variant("empty")
-    tried = [(trial.example, q) for q in _empty_queries(trial, ports)]
-    tried += [] if variant is None else [(variant, variant.query)]
-    if not tried:
+    chosen = any(p.geometry_column or (p.time_column and p.at == "step") for p in ports.values())
+    if variant is None and not chosen:
         raise NotApplicable("nothing in its ports can be chosen by time or place")
     full = read(trial)
     trial.expect(any(len(t) for t in full.values()), "even the whole fixture is empty", got=sorted(full))
+    tried = [(trial.example, q) for q in _empty_queries(trial, ports, full)]
+    tried += [] if variant is None else [(variant, variant.query)]
     empties = 0
     for example, query in tried:
         try:
@@ -61,17 +62,17 @@ def nothing_is_an_empty_table(trial: Trial) -> None:
         raise CannotTell("rows came wherever none were looked for: give a variant 'empty' of the example")
 
 
-def _empty_queries(trial: Trial, ports: Ports) -> Iterator[ldt.Query]:
-    """Long after everything, and far away from it."""
+def _empty_queries(trial: Trial, ports: Ports, full: Tables) -> Iterator[ldt.Query]:
+    """Long after everything, and beside it: so near that whoever can show the fixture can show that place too."""
     whole = trial.example.query
     if any(p.time_column is not None and p.at == "step" for p in ports.values()):
         yield replace(whole, start=np.datetime64("2199-12-31", "us"), end=np.datetime64("2200-01-01", "us"))
-    if any(p.geometry_column is not None for p in ports.values()):
-        # A hectare in the Gulf of Guinea, or wherever the twin's CRS can show something far from the fixture.
-        far = Transformer.from_crs("OGC:CRS84", trial.example.crs, always_xy=True)
-        x, y = far.transform(0.0, 0.0)
-        if np.isfinite([x, y]).all():
-            yield replace(whole, bbox=(float(x), float(y), float(x) + 1e-3, float(y) + 1e-3))
+    box = _box(ports, full, trial.example.crs)
+    if box is not None:
+        a, b, c, d = box
+        width, height = c - a, d - b
+        for x, y in ((c + width, d + height), (a - width, b - height)):
+            yield replace(whole, bbox=(x, y, x + width * 1e-3, y + height * 1e-3))
 
 
 # -- everything, batch by batch -----------------------------------------------------------------

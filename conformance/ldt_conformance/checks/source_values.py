@@ -12,7 +12,7 @@ from ldt_core.tables import Port
 from ldt_core.units import check_unit
 
 from ..quantities import UNITS
-from ..reading import NAMES, alike, known, read, table_ports
+from ..reading import NAMES, NUMBERS, alike, known, read, table_ports
 from ..trial import CannotTell, NotApplicable, Trial
 from . import check
 
@@ -92,12 +92,16 @@ _WORDS = frozenset({"nan", "none", "null", "<na>", "n/a", "#n/a", "nat"})
 @check("LDT-SRC-NULL-01")
 def what_is_missing_is_marked_as_missing(trial: Trial) -> None:
     ports = table_ports(trial)
+    columns = [c for port in ports.values() for c in port.columns.values()]
+    said = any(v is None for rows in trial.example.known.values() for row in rows for v in row.values())
+    if not said and not any(c.kind in NUMBERS or (c.kind == "text" and c.nulls) for c in columns):
+        raise NotApplicable("nothing in its ports can be missing in a way that could be seen")
     for name, table in read(trial).items():
         port = ports[name]
         for column_name, column in port.columns.items():
             values, gone = table[column_name], table.mask(column_name)
             where = f"the column '{name}.{column_name}'"
-            if column.kind in ("number", "integer"):
+            if column.kind in NUMBERS:
                 odd = sentinel_in(values[~gone])
                 trial.expect(odd is None, f"{where} holds a number that stands for 'missing'", got=odd)
             elif column.kind == "text" and column.nulls:
