@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ldt_conformance import reference
+from ldt_conformance.requirements import released
+
 from ldt_core import errors, hookspecs
 from ldt_core.cli import build_parser
 from ldt_core.twin import twin_json_schema
@@ -64,7 +67,9 @@ def _argument(action: argparse.Action) -> str:
 
 
 def _plugin_commands() -> Iterator[tuple[str, dict[str, str]]]:
-    for path in sorted((ROOT / "plugins").glob("*/*/component.json")):
+    for path in sorted(
+        [*ROOT.glob("plugins/*/*/component.json"), *ROOT.glob("conformance/*/component.json")]
+    ):
         manifest = json.loads(path.read_text(encoding="utf-8"))
         for command in manifest["commands"]:
             yield manifest["distribution"], command
@@ -228,6 +233,7 @@ PAGES = {
     "twin-file.md": write_twin_file,
     "errors.md": write_errors,
     "hooks.md": write_hooks,
+    "requirements.md": reference.write_list,
 }
 
 
@@ -239,12 +245,29 @@ def render(name: str) -> tuple[str, str]:
     return page, f"{head}{MARK}\n{PAGES[name]()}"
 
 
+def requirement_pages() -> dict[Path, str]:
+    """The page of each released requirement, written as a whole."""
+    folder = ROOT / "docs" / "reference" / "requirements"
+    return {folder / f"{id}.md": reference.write_page(r) for id, r in released().items()}
+
+
 def main() -> int:
     for name in PAGES:
         page, wanted = render(name)
         if page != wanted:
             (ROOT / "docs" / "reference" / name).write_text(wanted, encoding="utf-8")
             print(f"wrote docs/reference/{name}")
+    wanted_pages = requirement_pages()
+    folder = ROOT / "docs" / "reference" / "requirements"
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.md"):
+        if path not in wanted_pages:
+            path.unlink()
+            print(f"removed {path.relative_to(ROOT)}")
+    for path, text in wanted_pages.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 

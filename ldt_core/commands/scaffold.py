@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import keyword
 import os
@@ -31,6 +32,14 @@ OWN = {
     "tests/test_@module@.py": "test.py.txt",
     "cases/first.json": "case.json.txt",
     "example/twin.yaml": "twin.yaml.txt",
+    "conformance.toml": "conformance.toml.txt",
+}
+MORE = {
+    "model": {
+        "cases/cool.json": "case-cool.json.txt",
+        "cases/other.json": "case-other.json.txt",
+        "cases/air.csv": "air.csv.txt",
+    },
 }
 WITH_SAMPLE = ("model", "viewer")
 
@@ -100,9 +109,11 @@ def fill_plugin(kind: str, name: str) -> dict[str, str]:
     """The files of a new distribution, text by path; all but ``component.json``, which is made from the code."""
     words = _words(kind, name)
     files = {path: _read(template) for path, template in COMMON.items()}
-    files |= {path: _read(f"{kind}/{template}") for path, template in OWN.items()}
+    own = OWN | MORE.get(kind, {})
+    files |= {path: _read(f"{kind}/{template}") for path, template in own.items()}
     files["README.md"] = _read(f"{kind}/README.md.txt") + _read("common/usage.md.txt")
     filled = {_fill(path, words): _fill(text, words) for path, text in files.items()}
+    filled["LICENSE"] = _licence_text()
     if kind in WITH_SAMPLE:
         sample = words | {
             "Class": f"{words['Class']}Sample",
@@ -111,6 +122,11 @@ def fill_plugin(kind: str, name: str) -> dict[str, str]:
         }
         filled[f"{words['package']}/sample.py"] = _fill(_read("source/component.py.txt"), sample)
     return filled
+
+
+def _licence_text() -> str:
+    """That of the licence which the new pyproject.toml names: the core's own, Apache-2.0, as it was installed."""
+    return importlib.metadata.distribution("ldt-core").read_text("licenses/LICENSE") or ""
 
 
 def _words(kind: str, name: str) -> dict[str, str]:

@@ -109,6 +109,14 @@ def test_the_reference_is_that_of_the_code(name: str) -> None:
     assert page == wanted, "run: python docs/generate.py"
 
 
+def test_every_requirement_has_a_page_that_is_that_of_the_catalogue() -> None:
+    wanted = GENERATE["requirement_pages"]()
+    found = set((DOCS / "reference" / "requirements").glob("*.md"))
+    assert found == set(wanted), "run: python docs/generate.py"
+    for path, text in wanted.items():
+        assert path.read_text(encoding="utf-8") == text, "run: python docs/generate.py"
+
+
 def test_every_command_has_a_heading() -> None:
     commands = set(GENERATE["_subparsers"]()) | {c["name"] for _, c in GENERATE["_plugin_commands"]()}
     assert {"run", "view", "new"} <= commands
