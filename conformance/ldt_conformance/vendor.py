@@ -55,7 +55,7 @@ class VariantSection(_Section):
     params: dict[str, Any] | None = None
     start: Annotated[datetime, BeforeValidator(_instant)] | None = None
     step: Duration | None = None
-    windows: int | None = Field(None, ge=1)
+    windows: int | None = Field(None, ge=0)
     seed: int | None = None
     crs: str | None = None
     bbox: tuple[float, float, float, float] | None = None
@@ -67,6 +67,7 @@ class VariantSection(_Section):
 class ComponentSection(VariantSection):
     """``[component.ID]``: how one component is run to be judged. ``inputs`` and ``states`` name files."""
 
+    windows: int | None = Field(None, ge=1)
     cases: str = "cases/*.json"
     tolerances: dict[str, float] | None = None
     balances: tuple[dict[str, Any], ...] | None = None
