@@ -25,6 +25,7 @@ class Example:
     ``{"params": {...}, "inputs": {...}, "outputs": [...]}``, parameters and tables that replace those of the example,
     and the output ports that must stay as they are (left out: all), ``states`` states that earlier versions gave: taken as
     a whole, or refused. ``tolerances`` are absolute ones by output column (metres for a geometry).
+    Once cancelled, the component stops within ``grace`` microseconds.
     ``shows`` says what a viewer can show (see ``views.Shows``).
 
     A source says what its fixture holds. ``known`` has by port some rows, or the columns of them that are known: text
@@ -49,6 +50,7 @@ class Example:
     balances: tuple[Mapping[str, Any], ...] = ()
     nothing: Mapping[str, Any] | None = None
     states: tuple[bytes, ...] = ()
+    grace: int = parse_duration("10s")
     shows: Mapping[str, Any] = field(default_factory=dict)
     known: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)

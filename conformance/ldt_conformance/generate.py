@@ -240,20 +240,23 @@ def example_inputs(
     at: str | None = None,
     window: ldt.Window | None = None,
     optional: bool = False,
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, ldt.Table | ldt.Grid]:
     """What the example gives on ``ports``, and a plain table for each port that it does not; always the same.
 
     ``at`` picks the ports given at the start or in every step. Rows of a window are those that the example has in it;
-    where it has none, those of its first window, moved there. ``optional`` fills optional ports too.
+    where it has none, those of its first window, moved there. ``optional`` fills optional ports too, ``given`` takes
+    the place of the example's inputs.
     """
     window = window or ldt.Window(0, trial.example.step)
     context = ldt.Context(
         start=trial.example.start, window=window, crs=trial.example.crs, bbox=trial.example.bbox
     )
-    given = {n: trial.example.inputs[n] for n in ports if n in trial.example.inputs}
+    known = {**trial.example.inputs, **(given or {})}
+    given = {n: known[n] for n in ports if n in known}
     names: dict[str, list[str]] = {}
     for name, table in given.items():
-        if (id := ports[name].id) is not None and len(table):
+        if (id := ports[name].id) is not None and isinstance(table, ldt.Table) and len(table):
             names.setdefault(id, list(dict.fromkeys(table[id].tolist())))
     found: dict[str, ldt.Table | ldt.Grid] = {}
     for name, port in ports.items():
@@ -267,7 +270,7 @@ def example_inputs(
     return found
 
 
-def in_window(table: ldt.Table, port: AnyPort, context: ldt.Context) -> ldt.Table:
+def in_window(table: Any, port: AnyPort, context: ldt.Context) -> Any:
     """The rows of ``table`` that belong to the context's window; without any, all of it moved by whole windows."""
     time = port.time_column if isinstance(port, Port) else None
     if time is None or port.at == "start" or not len(table):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def in_other_unit(port: Port, table: ldt.Table) -> tuple[Port, ldt.Table]:
 
 def with_other_rows(table: ldt.Table) -> tuple[ldt.Table, list[int]]:
     """The rows in another order, with that order."""
-    order = np.roll(np.arange(len(table))[::-1], 1)
+    order = np.roll(np.arange(len(table)), 1)
     return table.take(order), order.tolist()
 
 
@@ -92,14 +93,27 @@ def held_back(*content: object) -> float:
     return 0.25 + 0.75 * int.from_bytes(digest[:6], "big") / 2**48
 
 
-def sorted_rows(tables: Mapping[str, object], outputs: Mapping[str, object]) -> dict[str, object]:
-    """Answers with the rows of every table of an entity set in the order of time and id, to compare them as sets."""
-    found: dict[str, object] = {}
+def sorted_rows(tables: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers with the rows of every table in the order of its time, its ids and whatever else is no number, so that two
+    can be compared as sets of rows. ``outputs`` holds the ports by the same names."""
+    found: dict[str, Any] = {}
     for name, item in tables.items():
         port = outputs.get(name)
-        if isinstance(item, ldt.Table) and isinstance(port, Port) and port.id is not None:
-            keys = [n for n in (port.time_column, port.id) if n is not None and n in item]
-            ranked = [np.unique(item[k], return_inverse=True)[1] for k in reversed(keys)]
-            item = item.take(np.lexsort(ranked)) if ranked and len(item) else item
+        if isinstance(item, ldt.Table) and isinstance(port, Port) and len(item):
+            first = [n for n in (port.time_column, port.id) if n is not None and n in item]
+            plain = [n for n, c in port.columns.items() if c.kind in ("instant", "text") and n in item]
+            item = _sorted(item, list(dict.fromkeys([*first, *plain])))
         found[name] = item
     return found
+
+
+def _sorted(table: ldt.Table, keys: list[str]) -> ldt.Table:
+    return table.take(sorted(range(len(table)), key=lambda row: [_rank(table, k, row) for k in keys]))
+
+
+def _rank(table: ldt.Table, name: str, row: int) -> tuple[bool, str | int]:
+    """What one cell sorts by: what is missing comes first."""
+    if table.mask(name)[row]:
+        return False, ""
+    value = table[name][row]
+    return True, value if isinstance(value, str) else int(value.astype(np.int64))

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 RELEASE = "2026.11"
 """Of the catalogue, by calendar. A patch may only loosen."""
 
-FILES = ("package", "every", "source", "model", "simulator", "viewer", "service")
+FILES = ("package", "every", "source", "model", "simulator", "viewer", "compared", "service")
 """In the order of work: what a later one needs stands in an earlier one."""
 
 KINDS: Mapping[str, str] = {"SRC": "source", "MOD": "model", "SIM": "simulator", "VIE": "viewer"}
@@ -110,6 +110,7 @@ def profile(
         if requirement.capability is not None and requirement.capability not in claims:
             reason = f"not claimed: {requirement.capability}"
         elif door not in requirement.doors:
-            reason = "cannot be seen from outside a service" if door == "http" else "holds for services only"
+            services = requirement.doors == ("http",)
+            reason = "holds for services only" if services else f"cannot be seen by this way in ({door})"
         owed.append((requirement, reason))
     return owed

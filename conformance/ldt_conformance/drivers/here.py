@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ldt_core.interfaces import Component
 from ldt_core.manifest import describe
@@ -30,6 +31,9 @@ class HereDriver(Driver):
 
     def component(self) -> type[Component]:
         return self._component
+
+    def describe(self) -> Mapping[str, Any]:
+        return self.call("describe", describe, self._component)  # type: ignore[no-any-return]
 
     @contextmanager
     def fresh(self, **environment: str) -> Iterator[Driver]:

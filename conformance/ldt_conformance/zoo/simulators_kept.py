@@ -101,7 +101,7 @@ class PoursBeforeItLooks(GoodSimulator):
         rain = table_of(inputs["rain"])
         for name in rain["gully"]:
             if name not in self.at:
-                self.volume[self.at["hill"]] += 1.0  # in place: what was held for a way back is written too
+                self.volume[:1] += 1.0  # in place: what was held for a way back is written too
         return super()._advance(inputs, until)
 
 
