@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pydantic import ValidationError
 
@@ -25,6 +25,15 @@ from .tables import Recording, Table
 from .tasks import canonical_params
 from .twin import ViewDefinition
 from .wiring import read_params
+
+
+class Published(Protocol):
+    """A view that keeps what a viewer puts beside its scene, by id."""
+
+    @property
+    def published(self) -> Mapping[str, Any]: ...
+    @property
+    def images(self) -> Mapping[str, bytes]: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,7 @@ def _render(
     with tempfile.TemporaryDirectory(prefix="ldt-") as scratch:
         context = Context(start=twin.period.start, crs=twin.crs, bbox=twin.bbox, scratch=Path(scratch))
         rendered = guarded(id, "render", lambda: viewer(params, context).render(given))
-    found = _checked(id, rendered, given)
+    found = check_scene(id, rendered, given)
     wanted = {d.id for d in found.data}
     published = {i: p for i, p in given.published.items() if i in wanted}
     images = {i: b for i, b in given.images.items() if i in wanted}
@@ -94,8 +103,8 @@ def _stored(entry: Entry) -> RenderedScene:
     return RenderedScene(found, tables, images)
 
 
-def _checked(id: str, rendered: Any, given: RunView) -> scene.Scene:
-    """The scene as it will be read again, or ``RunError`` where it does not hold together."""
+def check_scene(id: str, rendered: Any, given: Published) -> scene.Scene:
+    """The scene as it will be read again. Raises ``RunError`` where it does not hold together."""
     if not isinstance(rendered, scene.Scene):
         raise _broken(id, f"render returned {type(rendered).__name__}, not a Scene")
     try:

@@ -138,16 +138,19 @@ def _try(requirement: Requirement, begin: Begun) -> tuple[dict[str, Any], bool]:
     first, over = _once(requirement, checks()[requirement.id], begin)
     if first["outcome"] is not Outcome.FAILED:
         return first, over
-    for _ in range(REPEATS - 1):
-        again, over = _once(requirement, checks()[requirement.id], begin)
+    for attempt in range(1, REPEATS):
+        again, over = _once(requirement, checks()[requirement.id], begin, attempt)
         if again["outcome"] is not Outcome.FAILED:
             reason = f"repeats disagree: failed, then {again['outcome']}. First: {first['reason']}"
             return {**first, "outcome": Outcome.CANT_TELL, "reason": reason}, over
     return first, False
 
 
-def _once(requirement: Requirement, check: Check, begin: Begun) -> tuple[dict[str, Any], bool]:
+def _once(
+    requirement: Requirement, check: Check, begin: Begun, attempt: int = 0
+) -> tuple[dict[str, Any], bool]:
     trial = begin(requirement)
+    trial.attempt = attempt
     begun = time.perf_counter()
     evidence, reason, over = None, "", False
     try:

@@ -43,13 +43,15 @@ class NotApplicable(Exception):
 
 @dataclass
 class Trial:
-    """One requirement tried on one component. ``artefact`` is the ``Artefact`` that it comes from, where there is one."""
+    """One requirement tried on one component. ``artefact`` is the ``Artefact`` that it comes from, where there is one.
+    ``attempt`` counts from 0: what failed is tried again, and then nothing is taken from what was seen before."""
 
     requirement: Requirement
     driver: Driver
     example: Example
     artefact: Any = None
     quick: bool = False
+    attempt: int = 0
     observations: int = 0
     notes: list[str] = field(default_factory=list)
     """What a reader of the report should know though it passed."""

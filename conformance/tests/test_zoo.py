@@ -98,7 +98,19 @@ def _by(results: Results, outcome: Outcome) -> dict[str, str]:
     return {i: r.reason for i, r in results.items() if r.outcome is outcome}
 
 
-@pytest.mark.parametrize("name", ZOO)
+def _shown_here() -> list[object]:
+    """All of them. Viewers open a browser, and their mutants many pages: in the normal run each is looked at for its one
+    fault (see ``test_viewer``)."""
+    viewers = {n for n, s in ZOO.items() if s.component.kind == "viewer"}
+    slow = {n for n in viewers if ZOO[n].fails}
+    marks = {
+        n: [*([pytest.mark.browser] if n in viewers else []), *([pytest.mark.slow] if n in slow else [])]
+        for n in ZOO
+    }
+    return [pytest.param(n, marks=marks[n]) for n in ZOO]
+
+
+@pytest.mark.parametrize("name", _shown_here())
 def test_a_specimen_fails_its_requirement_and_no_other(
     judged_here: Callable[[str], Results], name: str
 ) -> None:
@@ -124,7 +136,8 @@ def _seen(door: Door) -> list[object]:
             continue
         again = fault is not None and (fault in shown or viewer)
         shown.add(fault)
-        found.append(pytest.param(name, marks=pytest.mark.slow if again else ()))
+        marks = [*([pytest.mark.browser] if viewer else []), *([pytest.mark.slow] if again else [])]
+        found.append(pytest.param(name, marks=marks))
     return found
 
 
