@@ -81,8 +81,12 @@ def the_example_runs(trial: Trial) -> None:
     missing = sorted(set(schema.get("required", ())) - set(trial.example.params))
     trial.expect(not missing, "the example lacks parameters that are required", got=missing)
     answer = exercise(trial, trial.open())
-    if trial.manifest["kind"] == "model":  # the others owe it by a requirement of their own
+    kind = trial.manifest["kind"]
+    if kind == "model":  # sources and simulators owe it by a requirement of their own
         trial.expect(rows(answer) > 0, "the example gives no rows: nothing can be judged by it", got=answer)
+    if kind == "viewer":
+        shown = answer["scene"].get("blocks")
+        trial.expect(bool(shown), "the example's view shows nothing: nothing can be judged by it", got=answer)
 
 
 @check("LDT-COR-CONF-02")
