@@ -53,7 +53,7 @@ def run(
         tempfile.TemporaryDirectory(prefix="ldt-certify-") as room,
         opened(what, Path(room), as_registry, vendor, progress) as target,
     ):
-        chosen = _chosen(target, components)
+        chosen = choose(target, components)
         results, owed = _judged(target, chosen, level, only, quick, progress)
     progress.close()
     catalogue = export()
@@ -71,7 +71,7 @@ def run(
             door="http" if target.service else "process",
             sandbox=target.sandbox,
         ),
-        selection="only" if only else "quick" if quick else "whole",
+        selection="only" if only or in_part(target, chosen) else "quick" if quick else "whole",
         owed=tuple(owed),
         results=tuple(results),
         waivers=() if as_registry else waivers_of(target.vendor),
@@ -92,7 +92,7 @@ def _component(manifest: Mapping[str, Any]) -> Component:
     )
 
 
-def _chosen(target: Target, components: Sequence[str] | None) -> list[str]:
+def choose(target: Target, components: Sequence[str] | None) -> list[str]:
     for id in components or ():
         if id not in target.drivers:
             raise PluginError(
@@ -100,9 +100,15 @@ def _chosen(target: Target, components: Sequence[str] | None) -> list[str]:
                 code="not installed",
                 fix=nearest(id, target.drivers),
             )
-    if components and len(components) < len(target.drivers):
-        target.notes.append(f"Of {len(target.drivers)} components only {', '.join(components)} was judged.")
-    return list(components or target.drivers)
+    chosen = list(dict.fromkeys(components or target.drivers))
+    if in_part(target, chosen):
+        target.notes.append(f"Of {len(target.drivers)} components only {', '.join(chosen)} was judged.")
+    return chosen
+
+
+def in_part(target: Target, chosen: Sequence[str]) -> bool:
+    """Whether a component was left out: what is certified is all that the bytes offer."""
+    return len(chosen) < len(target.drivers)
 
 
 def _judged(

@@ -90,6 +90,8 @@ def certificate_of(report: Report, now: datetime | None = None) -> Certificate:
         reasons.append("it was not run in a sandbox (--as-registry)")
     if report.subject.kind not in ("wheel", "service") or not report.subject.sha256:
         reasons.append("a certificate speaks of the bytes of a wheel, or of a service")
+    if not report.components:
+        reasons.append("it offers no component, and a certificate speaks of components")
     if reasons:
         raise PluginError(
             f"this report cannot be signed: {'; '.join(reasons)}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ldt_conformance.checks import checks
-from ldt_conformance.requirements import catalogue, export, released
+from ldt_conformance.requirements import KINDS, catalogue, export, profile, released
 from ldt_conformance.zoo import specimens
 from ldt_conformance.zoo.packages import packages
 from ldt_conformance.zoo.services import services
@@ -16,6 +16,12 @@ def test_every_released_requirement_has_a_check_and_nothing_else_has() -> None:
 def test_every_released_requirement_has_a_mutant() -> None:
     broken = {s.fails for s in specimens()} | {p.fails for p in packages()} | {s.fails for s in services()}
     assert set(released()) <= broken
+
+
+def test_every_kind_owes_something_of_its_own_whatever_it_claims() -> None:
+    for area, kind in KINDS.items():
+        owed = {r.area for r, left_out in profile(kind, 1, (), "process") if not left_out}
+        assert {area, "COR"} <= owed, f"a {kind} would be certified for what it is not"
 
 
 def test_needs_stand_before_what_needs_them() -> None:

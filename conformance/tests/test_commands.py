@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from ldt_conformance.certification import choose, in_part
 from ldt_conformance.commands import certificate, certify, exit_code
 from ldt_conformance.outcome import Outcome, Result
-from ldt_conformance.report import Waived
+from ldt_conformance.report import Subject, Waived
 from ldt_conformance.requirements import released
+from ldt_conformance.target import Target
 from reports import make_report
 
 
@@ -33,6 +35,19 @@ def ldt(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         return Done(code, *capsys.readouterr())
 
     return run
+
+
+# -- what is chosen ------------------------------------------------------------------------------
+
+
+def test_a_component_left_out_of_many_makes_it_a_part_and_the_report_says_so() -> None:
+    parts: Any = {"one": object(), "two": object()}
+    target = Target(Subject(name="ldt-two", kind="wheel"), parts)
+    assert not in_part(target, choose(target, None))
+    assert not in_part(target, choose(target, ["two", "one", "two"]))
+    assert not target.notes
+    assert in_part(target, choose(target, ["one", "one"]))
+    assert target.notes == ["Of 2 components only one was judged."]
 
 
 # -- what a waiver does --------------------------------------------------------------------------

@@ -137,6 +137,7 @@ def test_only_a_whole_green_run_in_a_sandbox_is_signed(keys: dict[str, Path]) ->
         make_report(results=(failed, *make_report().results[1:])),
         make_report(results=make_report().results[1:]),
         make_report(selection="quick"),
+        make_report(components=()),
         make_report(environment=make_report().environment.model_copy(update={"sandbox": "none"})),
         make_report(subject=make_report().subject.model_copy(update={"kind": "folder"})),
     ]
