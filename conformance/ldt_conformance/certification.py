@@ -61,7 +61,7 @@ def run(
         catalogue=catalogue["release"],
         catalogue_sha256=catalogue["sha256"],
         level=level,
-        subject=target.subject.model_copy(update={"asked": what}),
+        subject=target.subject.model_copy(update={"asked": what, "conformance": str(vendor or "")}),
         components=tuple(_component(target.drivers[id].manifest) for id in chosen),
         environment=Where(
             suite=version("ldt-conformance"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ldt_core.errors import LdtError, nearest
 
-from .outcome import Outcome, Result
+from .outcome import Outcome, Result, Verdict
 from .report import Report, read_report, write_report
 from .requirements import Requirement, catalogue, export
 from .vendor import VendorError
@@ -103,18 +103,26 @@ def _certify(arguments: Sequence[str]) -> int:
     )
     if asked.report is not None:
         write_report(report, asked.report)
-        if asked.sign and report.verdict.exit_code == 0:
-            from .signing import read_signer, sign
-
-            bundle = sign(report, [read_signer(path) for path in asked.sign])
-            (asked.report / "certificate.json").write_text(
-                json.dumps(bundle, indent=1) + "\n", encoding="utf-8"
-            )
+    if asked.sign:
+        _sign(report, asked.sign, asked.report / "certificate.json")
     if asked.json:
         print(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
     else:
         _tell(report, asked.report)
     return exit_code(report, at_home=not asked.as_registry)
+
+
+def _sign(report: Report, keys: Sequence[Path], path: Path) -> None:
+    """Writes the certificate, or takes an older one away: what lies there speaks of this report."""
+    path.unlink(missing_ok=True)
+    if report.verdict is not Verdict.CERTIFIED:
+        print(f"not signed: the verdict is '{report.verdict}'", file=sys.stderr)
+        return
+    from .signing import read_signer, sign
+
+    bundle = sign(report, [read_signer(key) for key in keys])
+    path.write_text(json.dumps(bundle, indent=1) + "\n", encoding="utf-8")
+    print(f"signed by {len(keys)}: {path}", file=sys.stderr)
 
 
 def exit_code(report: Report, *, at_home: bool) -> int:
@@ -147,6 +155,8 @@ def _tell(report: Report, folder: Path | None) -> None:
     print(f"  {len(report.owed)} owed: {', '.join(counts)}")
     if report.environment.sandbox == "none" and report.environment.door != "http":
         print("  without a sandbox: a rehearsal, which is never signed")
+    if report.selection != "whole":
+        print("  only a part was run: no verdict on the whole")
     for note in report.notes:
         print(f"  {note}")
     waived = {(w.requirement, w.component): w for w in report.waivers}
@@ -238,10 +248,10 @@ def _replay(arguments: Sequence[str]) -> int:
     if not wanted:
         print("nothing has failed in this report")
         return 0
-    what = report.subject.asked or report.subject.file or report.subject.name
-    only = [word for one in wanted for word in ("--only", one)]
+    from .report.page import again
+
     components = [word for c in report.components for word in ("--component", c.id)]
-    return _certify([what, "--level", str(report.level), *only, *components])
+    return _certify([*again(report, *wanted), *components])
 
 
 def certificate(arguments: list[str]) -> int:

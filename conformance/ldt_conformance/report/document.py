@@ -17,12 +17,13 @@ VERSION = 1
 
 
 class Subject(Record):
-    """What was judged; ``asked`` is how it was named. ``sha256`` is that of the wheel, or of a service's OpenAPI document: then what is certified
+    """What was judged; ``asked`` is how it was named, ``conformance`` the vendor's file that was named with it. ``sha256`` is that of the wheel, or of a service's OpenAPI document: then what is certified
     was observed, for its bytes are not ours."""
 
     name: str
     version: str = ""
     asked: str = ""
+    conformance: str = ""
     kind: Literal["wheel", "folder", "installed", "service"]
     file: str = ""
     address: str = ""
@@ -113,7 +114,7 @@ class Report(Record):
     def sha256(self) -> str:
         """Of the canonical JSON without times and how the subject was named: equal for equal runs."""
         plain = self.as_dict()
-        del plain["started"], plain["seconds"], plain["subject"]["asked"]
+        del plain["started"], plain["seconds"], plain["subject"]["asked"], plain["subject"]["conformance"]
         for result in plain["results"]:
             del result["seconds"]
         text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -67,7 +67,15 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
 
 
+def again(report: Report, *requirements: str) -> list[str]:
+    """The words of ``ldt certify`` that try some requirements of this report again."""
+    subject = report.subject
+    what = subject.asked or subject.file or subject.name
+    only = [word for one in requirements for word in ("--only", one)]
+    vendor = ["--conformance", subject.conformance] if subject.conformance else []
+    return [what, "--level", str(report.level), *only, *vendor]
+
+
 def replay(report: Report, result: Result) -> str:
     """The one command that shows this failure again."""
-    what = report.subject.asked or report.subject.file or report.subject.name
-    return f"ldt certify {shlex.quote(what)} --level {report.level} --only {result.requirement}"
+    return shlex.join(["ldt", "certify", *again(report, result.requirement)])
