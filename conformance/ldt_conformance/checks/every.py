@@ -6,6 +6,7 @@ Each is written once: ``exercise`` makes a component of its kind do its main job
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jsonschema
@@ -85,8 +86,9 @@ def the_example_runs(trial: Trial) -> None:
     if kind == "model":  # sources and simulators owe it by a requirement of their own
         trial.expect(rows(answer) > 0, "the example gives no rows: nothing can be judged by it", got=answer)
     if kind == "viewer":
-        shown = answer["scene"].get("blocks")
-        trial.expect(bool(shown), "the example's view shows nothing: nothing can be judged by it", got=answer)
+        scene = answer["scene"]
+        shown = isinstance(scene, Mapping) and bool(scene.get("blocks"))
+        trial.expect(shown, "the example's view shows nothing: nothing can be judged by it", got=answer)
 
 
 @check("LDT-COR-CONF-02")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from functools import partial
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from ..outcome import Outcome, Result
 from ..requirements import catalogue
@@ -33,6 +35,7 @@ def as_page(report: Report) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["code"] = with_code
     environment.globals |= {
         "word": WORDS.__getitem__,
         "requirement": catalogue().__getitem__,
@@ -52,6 +55,12 @@ def as_page(report: Report) -> str:
         waived={(w.requirement, w.component): w for w in report.waivers},
         slowest=sorted(report.results, key=lambda r: -r.seconds)[:5],
     )
+
+
+def with_code(text: str) -> markupsafe.Markup:
+    """A sentence in which what stands between backticks is shown as code."""
+    escaped = str(markupsafe.escape(text))
+    return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))
 
 
 def _below(result: Result, report: Report) -> bool:
