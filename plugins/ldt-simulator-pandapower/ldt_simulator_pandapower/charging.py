@@ -95,8 +95,12 @@ class EvCharging(ldt.Simulator):
 
     def __init__(self, params: Any = None, context: ldt.Context | None = None) -> None:
         super().__init__(params, context)
+        self._begin([])
+
+    def _begin(self, buses: list[str]) -> None:
+        """Nobody charges; ``_bus`` says at which of the buses each car stands, ``_left`` what it still needs (kW.h)."""
         self._now = 0
-        self._ids: NDArray[Any] = np.empty(0, object)
+        self._ids: NDArray[Any] = np.array(buses, object)
         self._bus = np.empty(0, np.int64)
         self._left = np.empty(0)
 
@@ -122,7 +126,7 @@ class EvCharging(ldt.Simulator):
                 where="buses",
                 fix="name the buses",
             )
-        self._ids = np.array(chosen, object)
+        self._begin(chosen)
         return {"waiting": self._waiting(0)}
 
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables:

@@ -72,7 +72,7 @@ class PowerFlow(ldt.Model):
         if who is None:
             return ports.FLOW_INPUTS, ports.FLOW_OUTPUTS
         given = ldt.Port(
-            {who.id: ldt.text(), "power": ports.power()},
+            {who.id: ldt.text(), "power": ports.power(range=(-ports.MOST, ports.MOST))},
             entity=who.entity,
             id=who.id,
             description="What each of them draws; which bus feeds it says the parameter consumers.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import importlib.metadata
 import inspect
@@ -11,6 +12,8 @@ import logging
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,9 +42,9 @@ def version() -> str:
 
 
 def read(which: Network) -> Any:
-    """The pandapower network. Raises ``ParamError`` for a name or a file that is none."""
+    """The pandapower network, to do with as one likes. Raises ``ParamError`` for a name or a file that is none."""
     with quiet():
-        net = _by_name(which.network) if which.network is not None else _from_file(which)
+        net = copy.deepcopy(_by_name(which.network) if which.network is not None else _from_file(which))
     if not len(net.bus) or not (len(net.ext_grid) or len(net.gen)):
         raise ldt.ParamError(
             f"'{which.title}' has {len(net.bus)} buses and no external grid or generator that holds the voltage",
@@ -65,6 +68,7 @@ def names() -> list[str]:
     return found
 
 
+@lru_cache(maxsize=8)  # components of one twin share a network, and reading one takes longer than solving it
 def _by_name(name: str) -> Any:
     import pandapower.networks as shipped
 
@@ -85,9 +89,15 @@ def _by_name(name: str) -> Any:
 
 
 def _from_file(which: Network) -> Any:
+    path = which.file.path  # type: ignore[union-attr]
+    stat = path.stat() if path.is_file() else None
+    return _of_file(path, (stat.st_mtime_ns, stat.st_size) if stat else None)
+
+
+@lru_cache(maxsize=8)
+def _of_file(path: Path, version: tuple[int, int] | None) -> Any:
     import pandapower
 
-    path = which.file.path  # type: ignore[union-attr]
     try:
         net = pandapower.from_json(str(path))
     except Exception as exc:  # of json, pandas, pandera: whatever the file breaks first

@@ -7,13 +7,17 @@ import ldt_core as ldt
 BUS, LINE, TRANSFORMER = "grid-bus", "grid-line", "grid-transformer"
 
 
-def power(description: str = "") -> ldt.Column:
-    return ldt.number("kW", "x:electric_power", cell="mean", description=description)
+MOST = 1e7
+"""kW, 10 GW: more than any bus takes. What is beyond was written in another unit."""
 
 
-def per_bus(description: str) -> ldt.Port:
+def power(description: str = "", range: tuple[float, float] | None = None) -> ldt.Column:
+    return ldt.number("kW", "x:electric_power", cell="mean", range=range, description=description)
+
+
+def per_bus(description: str, least: float = 0.0) -> ldt.Port:
     """An input of power by bus; buses without a row keep what they have."""
-    columns = {"bus": ldt.text(), "power": power()}
+    columns = {"bus": ldt.text(), "power": power(range=(least, MOST))}
     return ldt.Port(columns, entity=BUS, id="bus", optional=True, description=description)
 
 
@@ -73,7 +77,7 @@ NETWORK: dict[str, ldt.Port] = {
 }
 
 FLOW_INPUTS: dict[str, ldt.Port] = {
-    "demand": per_bus("Demand on top of the network's own loads; less than zero feeds in."),
+    "demand": per_bus("Demand on top of the network's own loads; less than zero feeds in.", -MOST),
     "load": per_bus("All that the loads of a bus draw, instead of the network's own figures."),
     "generation": per_bus("All that the static generators of a bus feed in, instead of the network's own."),
     "switching": ldt.Port(

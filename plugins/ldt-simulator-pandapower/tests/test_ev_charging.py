@@ -87,6 +87,14 @@ def test_a_saved_state_goes_on_bit_by_bit() -> None:
         assert step(first, until, [until - 0.5]) == step(second, until, [until - 0.5])
 
 
+def test_a_second_initialize_begins_anew() -> None:
+    first, second = (charging({"share": 1}) for _ in range(2))
+    step(second, 30, [1, 2, 3])
+    second.initialize({"buses": BUSES})
+    for until in (15, 30):
+        assert step(first, until, [until - 0.5]) == step(second, until, [until - 0.5])
+
+
 def test_chargers_stand_where_loads_are_or_where_they_are_named() -> None:
     waiting = charging({}).initialize({"buses": BUSES})["waiting"]
     assert waiting["bus"].tolist() == ["a", "b"]
