@@ -14,7 +14,7 @@ import ldt_core as ldt
 from ldt_core.interfaces import AnyPort
 
 from ..corpus import NUL, TEXTS
-from ..drivers.base import Raised
+from ..drivers.base import Raised, Word
 from ..job import exercise, inputs_of, rounding
 from ..perturb import sorted_rows
 from ..trial import NotApplicable, Trial
@@ -36,36 +36,82 @@ def text_comes_out_unchanged(trial: Trial) -> None:
 def _by_ids(trial: Trial) -> None:
     subject = trial.open()
     given, ports = inputs_of(trial, subject), subject.ports()
-    known = list(dict.fromkeys(_ids(given, ports[0])))
-    if not known:
+    names = _ids(given, ports[0])
+    if not names:
         raise NotApplicable("it is given no names: no input port has an id")
     usual = exercise(trial, subject, given=given)
+    own = {n for known in names.values() if not _renamable(trial, given, known) for n in known}
+    known = list(dict.fromkeys(n for some in names.values() for n in some if n not in own))
+    kept = _own_names_stay(trial, usual, own)
+    if not known and not kept:
+        raise NotApplicable("it takes the names of its own things alone, and gives none of them")
     texts = list(TEXTS.items())
-    for first in range(0, len(texts), len(known)):
+    for first in range(0, len(texts), len(known)) if known else ():
         some = texts[first : first + len(known)]
         mapping = dict(zip(known, [text for _, text in some]))
-        renamed = {n: _mapped(t, mapping) for n, t in given.items()}
-        params = _mapped_params(trial.example.params, mapping)
         what = ", ".join(word for word, _ in some)
-        answer = exercise(trial, trial.open(params), given=renamed)
+        try:
+            answer = _renamed(trial, given, mapping)
+        except Raised as raised:
+            if raised.word not in OWN:
+                raise
+            trial.fail(f"it takes plain names, and refuses others ({what})", given=mapping, got=str(raised))
         _expect_renamed(trial, usual, answer, ports[1], mapping, what)
-    mapping = {known[0]: NUL}
-    renamed = {n: _mapped(t, mapping) for n, t in given.items()}
-    trial.observations += 1
+    for name in known[:1]:
+        trial.observations += 1
+        try:
+            answer = _renamed(trial, given, {name: NUL}, {})
+        except Raised as raised:
+            if raised.word != "input":
+                trial.fail("a name that holds NUL is not refused as an input", given=NUL, got=str(raised))
+        else:
+            _expect_renamed(trial, usual, answer, ports[1], {name: NUL}, "NUL")
+
+
+OWN: tuple[Word, ...] = ("input", "not found", "config")
+"""How a component refuses a thing that it does not know."""
+
+
+def _renamable(trial: Trial, given: Mapping[str, Any], known: list[str]) -> bool:
+    """Whether these things may be called something else, and be it plain: they may be those of a file that it reads."""
     try:
-        answer = exercise(trial, trial.open(), given=renamed)
+        _renamed(trial, given, {name: f"nobody{number}" for number, name in enumerate(known)})
     except Raised as raised:
-        if raised.word != "input":
-            trial.fail("a name that holds NUL is not refused as an input", given=NUL, got=str(raised))
-    else:
-        _expect_renamed(trial, usual, answer, ports[1], mapping, "NUL")
+        if raised.word in OWN:
+            return False
+        raise
+    return True
 
 
-def _ids(given: Mapping[str, Any], ports: Mapping[str, AnyPort]) -> Iterator[str]:
+def _renamed(
+    trial: Trial,
+    given: Mapping[str, Any],
+    mapping: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What comes when things are called otherwise, in the inputs and in the parameters (there as ``params`` says)."""
+    changed = _mapped_params(trial.example.params, mapping if params is None else params)
+    return exercise(trial, trial.open(changed), given={n: _mapped(t, mapping) for n, t in given.items()})
+
+
+def _own_names_stay(trial: Trial, usual: Mapping[str, Any], own: set[str]) -> bool:
+    """Names that came in and come out, however they are written then, come out as they came in. Whether any does."""
+    said = {v for t in usual.values() if isinstance(t, ldt.Table) for v in _strings(t)}
+    loose = {_loose(v) for v in said}
+    shown = sorted(n for n in own if _loose(n) in loose)
+    for name in shown:
+        trial.expect(name in said, "a name comes out otherwise than it went in", given=name, expected=name)
+    return bool(shown)
+
+
+def _ids(given: Mapping[str, Any], ports: Mapping[str, AnyPort]) -> dict[str, list[str]]:
+    """The names of things by their set."""
+    found: dict[str, dict[str, None]] = {}
     for name, table in given.items():
-        id = ports[name].id
-        if id is not None and isinstance(table, ldt.Table):
-            yield from (str(v) for v in table[id])
+        port = ports[name]
+        if port.id is not None and isinstance(table, ldt.Table) and len(table):
+            found.setdefault(port.entity or port.id, {}).update(dict.fromkeys(map(str, table[port.id])))
+    return {entity: list(names) for entity, names in found.items()}
 
 
 def _mapped(item: Any, mapping: Mapping[str, str]) -> Any:

@@ -14,7 +14,7 @@ import ldt_core as ldt
 from ldt_core.interfaces import Context
 
 from . import mutant
-from .models import AIR, EXAMPLE, NOISY, GoodModel, NoisyModel, loads
+from .models import AIR, EXAMPLE, NOISY, GoodModel, KnowsItsStations, NoisyModel, airs, loads
 
 
 class _Restless(type(GoodModel)):  # type: ignore[misc]
@@ -119,6 +119,26 @@ class Normalizes(GoodModel):
         load = loads(super().compute(inputs))
         names = [unicodedata.normalize("NFC", name) for name in load["station"]]
         return {"load": load.with_columns(station=np.array(names, object))}
+
+
+@mutant("LDT-COR-UNI-01", EXAMPLE)
+class DecomposesItsOwn(KnowsItsStations):
+    """Knows its stations, and gives their names in the decomposed normal form."""
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        load = loads(super().compute(inputs))
+        names = [unicodedata.normalize("NFD", name) for name in load["station"]]
+        return {"load": load.with_columns(station=np.array(names, object))}
+
+
+@mutant("LDT-COR-UNI-01", EXAMPLE)
+class TakesAsciiAlone(GoodModel):
+    """Takes any name, as long as it is plain; of the example's own it makes an exception."""
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        if odd := [n for n in airs(inputs)["station"] if not n.isascii() and n not in set(AIR["station"])]:
+            raise ldt.InputError(f"the station {odd[0]!a} cannot be written", where="air.station")
+        return super().compute(inputs)
 
 
 # In a process of its own nobody asks whether work that is as short as this was cancelled.

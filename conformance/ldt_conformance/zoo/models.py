@@ -89,6 +89,17 @@ def airs(inputs: ldt.Tables) -> ldt.Table:
     return table
 
 
+@good(EXAMPLE)
+class KnowsItsStations(GoodModel):
+    """Knows its stations by itself, as one that reads a network from a file, and refuses others."""
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        known = {*AIR["station"], *(f"s{i}" for i in range(3))}
+        if strange := set(airs(inputs)["station"]) - known:
+            raise ldt.InputError(f"there is no station '{min(strange)}'", where="air.station")
+        return super().compute(inputs)
+
+
 NOISY = replace(EXAMPLE, cases=tuple({**c, "tolerances": {"load": 1.0}} for c in CASES))
 
 
