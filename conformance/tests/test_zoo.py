@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -166,3 +167,20 @@ def test_a_specimen_is_judged_alike_as_a_service(
     judged_here: Callable[[str], Results], service: Service, name: str
 ) -> None:
     _agrees(serving.driver(service, ZOO[name]), name, judged_here(name))
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_twenty_shuffled_rounds_bring_no_false_alarm(site: Path) -> None:
+    """Whoever was judged before, and how often: a good specimen is found good. Viewers, which cost a browser's time, every
+    fifth round."""
+    good = [s for s in ZOO.values() if s.fails is None]
+    alarms = []
+    for number in range(20):
+        order = [s for s in good if s.component.kind != "viewer" or number % 5 == 0]
+        random.Random(number).shuffle(order)
+        for specimen in order:
+            found = judged(Near(specimen, site), specimen)
+            fine = {Outcome.PASSED, Outcome.INAPPLICABLE}
+            alarms += [(number, specimen.name, r) for r in found.values() if r.outcome not in fine]
+    assert not alarms

@@ -1,8 +1,8 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sweep, engines, isolated, remote, services, checkpoints, walls, sumo. The machine matters, the ratios less
-so; nothing here is asserted.
+second_run, store, rerun, sweep, engines, isolated, remote, services, conformance, checkpoints, walls, sumo. The machine matters, the ratios
+less so; nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ BENCHMARKS = {
     "isolated": HERE / "bench_isolated.py",
     "remote": HERE / "bench_remote.py",
     "services": HERE / "bench_services.py",
+    "conformance": HERE / "bench_conformance.py",
     "checkpoints": HERE / "bench_checkpoints.py",
     "walls": HERE / "bench_walls.py",
     "sumo": HERE / "bench_sumo.py",
