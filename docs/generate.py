@@ -67,9 +67,8 @@ def _argument(action: argparse.Action) -> str:
 
 
 def _plugin_commands() -> Iterator[tuple[str, dict[str, str]]]:
-    for path in sorted(
-        [*ROOT.glob("plugins/*/*/component.json"), *ROOT.glob("conformance/*/component.json")]
-    ):
+    folders = ("plugins/*", "conformance", "registry")
+    for path in sorted(p for f in folders for p in ROOT.glob(f"{f}/*/component.json")):
         manifest = json.loads(path.read_text(encoding="utf-8"))
         for command in manifest["commands"]:
             yield manifest["distribution"], command

@@ -96,7 +96,8 @@ def main(arguments: list[str]) -> int:
     if "--all" in arguments:
         folders = sorted(
             p.parent
-            for p in [*Path("plugins").glob("*/pyproject.toml"), *Path().glob("conformance/pyproject.toml")]
+            for pattern in ("plugins/*", "conformance", "registry")
+            for p in Path().glob(f"{pattern}/pyproject.toml")
         )
     drifted = 0
     for folder in folders:

@@ -95,8 +95,77 @@ def test_the_suite_knows_no_plugin_but_the_page_and_no_registry() -> None:
             assert name.split(".")[0] not in others | {"ldt_registry"}, where
 
 
+REGISTRY = ROOT / "registry" / "ldt_registry"
+REGISTRY_MAY = {"certificate", "errors", "manifest"}
+# In reading order, as in the core; `web` and `commands` stand above the subjects, and each subject has one module.
+REGISTRY_ORDER = [
+    "problems",
+    "settings",
+    "names",
+    "schema",
+    "database",
+    "migrations",
+    "journal",
+    "audit",
+    "blobs",
+    "s3",
+    "registry",
+    "archive",
+    "metadata",
+    "fetch",
+    "tokens",
+    "accounts",
+    "organisations",
+    "namespaces",
+    "rights",
+    "oidc",
+    "multipart",
+    "jobs",
+    "upload",
+    "index",
+    "catalogue",
+    "search",
+    "sbom",
+    "advisories",
+    "exports",
+    "trust",
+    "keeping",
+    "web",
+    "app",
+    "commands",
+]
+
+
+def test_the_registry_knows_little_of_the_core_and_no_component() -> None:
+    others = {p.name.replace("-", "_") for p in PLUGINS} | {"ldt_conformance"}
+    for path in _modules(REGISTRY):
+        for name, _, line in imports(path):
+            where = f"{path.relative_to(ROOT)}:{line} imports {name}"
+            assert name.split(".")[0] not in others, where
+            parts = name.split(".")
+            if parts[0] == "ldt_core" and len(parts) > 1 and (CORE / f"{parts[1]}.py").is_file():
+                assert parts[1] in REGISTRY_MAY, where
+
+
+def test_registry_modules_import_only_what_stands_above() -> None:
+    rank = {name: number for number, name in enumerate(REGISTRY_ORDER)}
+    for path in _modules(REGISTRY):
+        room = path.relative_to(REGISTRY).parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        assert room in rank, f"{path.name} has no place in the reading order of the registry"
+        for name, top, line in imports(path):
+            parts = name.split(".")
+            # As `registry.ldt_registry.x` where it is relative, `ldt_registry.x` where it is not.
+            parts = parts[1:] if parts[:2] == ["registry", "ldt_registry"] else parts
+            if parts[0] == "ldt_registry" and len(parts) > 1 and top and parts[1] in rank:
+                assert rank[parts[1]] <= rank[room], (
+                    f"{path.name}:{line}: {room} imports {parts[1]}, which stands below"
+                )
+
+
 def test_only_tests_use_what_is_for_tests() -> None:
-    packages = [CORE, *(p / p.name.replace("-", "_") for p in PLUGINS)]
+    packages = [CORE, REGISTRY, *(p / p.name.replace("-", "_") for p in PLUGINS)]
     for path in (p for package in packages for p in _modules(package)):
         if path == CORE / "__init__.py":
             continue

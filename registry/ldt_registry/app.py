@@ -1,0 +1,53 @@
+"""The web application: routes of ``web``, problems as documents, health."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from .problems import MEDIA_TYPE, Malformed, Problem
+from .registry import Registry
+from .web import health
+
+
+def create_app(registry: Registry) -> FastAPI:
+    """The application of one registry; routes find it as ``request.app.state.registry``."""
+    app = FastAPI(title=registry.settings.title, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.registry = registry
+    for routes in (health,):
+        app.include_router(routes.router)
+    app.add_exception_handler(Problem, _tell_problem)
+    app.add_exception_handler(HTTPException, _tell_http)
+    app.add_exception_handler(RequestValidationError, _tell_malformed)
+    app.add_exception_handler(Exception, _tell_fault)
+    return app
+
+
+def answer(problem: Problem) -> JSONResponse:
+    """The problem document as an answer."""
+    return JSONResponse(problem.as_document(), problem.status, problem.headers, MEDIA_TYPE)
+
+
+async def _tell_problem(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, Problem)
+    return answer(exc)
+
+
+async def _tell_http(_: Request, exc: Exception) -> JSONResponse:
+    """What the framework raises: no such route, no such method."""
+    assert isinstance(exc, HTTPException)
+    document = {"type": "about:blank", "title": exc.detail, "status": exc.status_code, "detail": exc.detail}
+    return JSONResponse(document, exc.status_code, exc.headers, MEDIA_TYPE)
+
+
+async def _tell_malformed(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)
+    wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+    return answer(Malformed(wrong, fix="Correct these and send it again."))
+
+
+async def _tell_fault(_: Request, exc: Exception) -> JSONResponse:
+    """What nobody foresaw. The server logs it; the client learns nothing of the inside."""
+    return answer(Problem("the registry failed; its log says why"))

