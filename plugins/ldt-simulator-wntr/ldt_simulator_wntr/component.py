@@ -36,6 +36,7 @@ class WaterNetwork(ldt.Simulator):
     inputs = ports.INPUTS
     outputs = ports.OUTPUTS
     dynamic = True
+    processes = ("fc-list",)  # matplotlib, which wntr imports, asks it once for the fonts of the machine
     validity: ClassVar[Mapping[str, Any]] = {
         "hydraulics": "a row of steady states; no water hammer, no water quality",
         "windows": "whole seconds; a window shorter than the hydraulic step shortens it, so tanks differ a little",
@@ -79,8 +80,9 @@ class WaterNetwork(ldt.Simulator):
 
     def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
         """Read the network, compute the hours before ``begin``, and give places and tank levels."""
+        self.finalize()
         self._work = Path(tempfile.mkdtemp(prefix="water-", dir=self.context.scratch.resolve()))
-        self._net = network.Network(self.params.path(), self.params.place)
+        self._net = network.Network(self.params.path(), self.params.place, self.context.cache)
         strange = sorted(set(self.params.out_of_service) - set(self._net.links))
         if strange:
             raise ldt.ParamError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,10 @@ Array = NDArray[Any]
 
 
 class Network:
-    """Names in wntr's order, split by kind; lengths and diameters in metres."""
+    """Names in wntr's order, split by kind; lengths and diameters in metres. ``cache`` is a folder that lasts."""
 
-    def __init__(self, path: Path, place: Place | None) -> None:
-        wn = self.wn = read(path)
+    def __init__(self, path: Path, place: Place | None, cache: Path) -> None:
+        wn = self.wn = read(path, cache)
         self.junctions, self.tanks = list(wn.junction_name_list), list(wn.tank_name_list)
         self.reservoirs = list(wn.reservoir_name_list)
         self.nodes = [*self.junctions, *self.tanks, *self.reservoirs]
@@ -83,11 +86,12 @@ class Network:
         }
 
 
-def read(path: Path) -> Any:
+def read(path: Path, cache: Path) -> Any:
     """The file as wntr's WaterNetworkModel, in SI units. Raises ``ParamError``."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import wntr
+        with _fonts_in(cache):
+            import wntr
 
         try:
             return wntr.network.WaterNetworkModel(str(path))
@@ -97,6 +101,20 @@ def read(path: Path) -> Any:
                 code="no network",
                 fix="open it in EPANET, which names the line",
             ) from exc
+
+
+@contextlib.contextmanager
+def _fonts_in(cache: Path) -> Iterator[None]:
+    """wntr imports matplotlib, which lists the fonts of the machine when it is imported first, and keeps the list in the
+    user's home unless it is told another folder."""
+    if "matplotlib" in sys.modules or "MPLCONFIGDIR" in os.environ or cache == Path():
+        yield
+        return
+    os.environ["MPLCONFIGDIR"] = str(cache.resolve())
+    try:
+        yield
+    finally:
+        del os.environ["MPLCONFIGDIR"]
 
 
 def quiet_toolkit() -> None:

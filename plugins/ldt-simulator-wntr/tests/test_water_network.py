@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -202,3 +203,33 @@ def test_describing_the_component_imports_no_wntr() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_it_writes_nothing_into_the_home_of_its_user(
+    small: Any, write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """In a new process: matplotlib, which wntr imports, keeps a list of fonts where it is told to when it is imported first."""
+    folders = {name: tmp_path / name for name in ("home", "scratch", "cache")}
+    for folder in folders.values():
+        folder.mkdir()
+    code = (
+        "import sys; from pathlib import Path; import ldt_core as ldt; from ldt_simulator_wntr.component import WaterNetwork\n"
+        "file, scratch, cache = map(Path, sys.argv[1:])\n"
+        "WaterNetwork({'file': str(file)}, ldt.Context(scratch=scratch, cache=cache)).initialize({})"
+    )
+    unset = {
+        k: v for k, v in os.environ.items() if k not in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+    }
+    words = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        code,
+        write(small.TANK),
+        folders["scratch"],
+        folders["cache"],
+    ]
+    subprocess.run(words, check=True, env={**unset, "HOME": str(folders["home"])})
+    assert list(folders["home"].iterdir()) == []
+    assert list(folders["cache"].iterdir())
