@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from .checkers import Checkers
+from .listing import Listing
 from .problems import MEDIA_TYPE, Malformed, Problem
 from .registry import Registry
-from .web import health
+from .shelf import Shelf
+from .web import files, health, legacy
+from .web.simple import SimpleIndex
 
 
-def create_app(registry: Registry) -> FastAPI:
+def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     """The application of one registry; routes find it as ``request.app.state.registry``."""
-    app = FastAPI(title=registry.settings.title, docs_url=None, redoc_url=None, openapi_url=None)
+    listing = Listing(registry)
+    checking = checkers or Checkers()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        listing.close()
+        if checkers is None:
+            checking.close()
+
+    app = FastAPI(
+        title=registry.settings.title,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # it would make an address from the request
+        lifespan=life,
+    )
     app.state.registry = registry
-    for routes in (health,):
+    app.state.shelf = Shelf(listing)
+    app.state.checkers = checking
+    for routes in (health, legacy, files):
         app.include_router(routes.router)
+    app.mount("/simple", SimpleIndex(app.state.shelf, registry.settings.public_url))
     app.add_exception_handler(Problem, _tell_problem)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(RequestValidationError, _tell_malformed)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from .database import now
+from .database import locked, now
 from .schema import head, journal, project
 
 
@@ -23,6 +23,11 @@ class Head(NamedTuple):
 def read_head(connection: sa.Connection) -> Head:
     row = connection.execute(sa.select(head.c.epoch, head.c.serial)).one()
     return Head(row.epoch, row.serial)
+
+
+def hold(connection: sa.Connection) -> None:
+    """Take the head first: whoever will also lock rows of releases or bytes would else wait in a circle."""
+    connection.execute(locked(connection, sa.select(head.c.serial)))
 
 
 def append(

@@ -73,6 +73,16 @@ class Missing(Problem):
     status, title = 404, "Not found"
 
 
+class NotAllowed(Problem):
+    status, title = 405, "Method not allowed"
+
+
+class TooSlow(Problem):
+    """The body did not come in time."""
+
+    status, title = 408, "Too slow"
+
+
 class Conflict(Problem):
     """It exists already and is something else, or the name is held by another."""
 

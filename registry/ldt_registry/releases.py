@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from packaging.utils import canonicalize_version
 
 from . import audit, journal
-from .database import locked, now
+from .database import now
 from .names import normalise
 from .problems import Forbidden, Missing, Refused
 from .registry import Registry
@@ -42,6 +42,7 @@ def _change(
     registry: Registry, identity: Identity, name: str, version: str, state: str, **reason: str | None
 ) -> None:
     with registry.database.write() as connection:
+        journal.hold(connection)
         refuse_switched_off(connection, "read-only")
         owned, found = _find(connection, identity, name, version)
         if found.state not in ("published", "yanked"):
@@ -64,6 +65,7 @@ def mark(
     if status != "active" and not (reason or "").strip():
         raise Refused(f"The status {status!r} needs a reason.", fix="Say it in a sentence.")
     with registry.database.write() as connection:
+        journal.hold(connection)
         refuse_switched_off(connection, "read-only")
         owned = require_care(connection, identity, normalise(name))
         if "quarantined" in (status, owned.status) and identity.role not in ("moderator", "admin"):
@@ -84,10 +86,11 @@ def delete(registry: Registry, identity: Identity, name: str, filename: str, rea
     if not reason.strip():
         raise Refused("A deletion needs a reason.", fix="Say it in a sentence.")
     with registry.database.write() as connection:
+        journal.hold(connection)
         refuse_switched_off(connection, "read-only")
         owned = require_care(connection, identity, normalise(name))
         query = sa.select(file).where(file.c.project_id == owned.id, file.c.filename == filename)
-        found = connection.execute(locked(connection, query)).one_or_none()
+        found = connection.execute(query).one_or_none()
         if found is None:
             raise Missing(f"{name} has no file {filename}.", fix="Look at its page.")
         certified = connection.scalar(
@@ -139,7 +142,7 @@ def _find(
     query = sa.select(release).where(
         release.c.project_id == owned.id, release.c.canonical == canonicalize_version(version)
     )
-    found = connection.execute(locked(connection, query)).one_or_none()
+    found = connection.execute(query).one_or_none()
     if found is None:
         raise Missing(f"{name} has no release {version}.", fix="Look at its page.")
     return owned, found

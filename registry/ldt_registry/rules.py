@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from .database import locked, now
+from .database import now
 from .distribution import Distribution
 from .problems import Conflict, Down, Refused, TooLarge
 from .registry import Registry
@@ -66,7 +66,7 @@ def ask(
             fix="Ask the operator for more room.",
         )
     where = (release.c.project_id == owned.id, release.c.canonical == found.canonical)
-    existing = connection.execute(locked(connection, sa.select(release).where(*where))).one_or_none()
+    existing = connection.execute(sa.select(release).where(*where)).one_or_none()
     if existing is not None:
         _refuse_closed(connection, existing)
         _refuse_twin(connection, existing, found)

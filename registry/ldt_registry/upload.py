@@ -31,7 +31,7 @@ from .problems import Down, Malformed, NoSpace, TooLarge
 from .registry import Registry
 from .rights import Owner
 from .rules import Standing, ask, refuse_switched_off
-from .schema import blob, claim, file, head, project, release
+from .schema import blob, claim, file, project, release
 from .tokens import Identity, authenticate
 
 ROUNDS = 5
@@ -185,7 +185,7 @@ class _Upload:
         try:
             with self._registry.database.write() as connection:
                 # One publication at a time: rivals for a name or a file find each other's rows.
-                connection.execute(locked(connection, sa.select(head.c.serial)))
+                journal.hold(connection)
                 mine = sa.select(sa.func.count()).where(
                     claim.c.upload == self._id, claim.c.lease_until > now(connection)
                 )
@@ -220,8 +220,14 @@ class _Upload:
                 )
             )
 
+    def _hold_blobs(self, connection: sa.Connection) -> None:
+        """In the order of ``_insert_claims``, and before a row that refers to one is made."""
+        mine = sa.select(blob.c.sha256).where(blob.c.sha256.in_(self._blobs)).order_by(blob.c.sha256)
+        connection.execute(locked(connection, mine)).all()
+
     def _insert_rows(self, connection: sa.Connection, standing: Standing) -> None:
         found, actor, at = self._found, self._identity.actor, now(connection)
+        self._hold_blobs(connection)
         project_id = self._make_project(connection, standing.project)
         release_id = standing.release.id if standing.release is not None else None
         if release_id is None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from ldt_registry.checkers import Checkers
 from ldt_registry.registry import Registry, initialise
 from ldt_registry.settings import Settings
 from servers import Postgresql, S3Server, Served
@@ -87,13 +88,21 @@ def registry(
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def checkers() -> Iterator[Checkers]:
+    """The processes that read uploaded archives, shared: they keep nothing of one upload for the next."""
+    made = Checkers()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def serve() -> Iterator[Callable[[Registry], Served]]:
+def serve(checkers: Checkers) -> Iterator[Callable[[Registry], Served]]:
     """Serve a registry from this process until the test ends."""
     running: list[Served] = []
 
     def start(registry: Registry) -> Served:
-        running.append(Served(registry))
+        running.append(Served(registry, checkers))
         return running[-1]
 
     yield start

@@ -20,6 +20,7 @@ from typing import Any, Self
 import psycopg
 import uvicorn
 from ldt_registry.app import create_app
+from ldt_registry.checkers import Checkers
 from ldt_registry.registry import Registry
 
 
@@ -188,10 +189,10 @@ class S3Server:
 class Served:
     """A registry, served by uvicorn in a thread of this process; ``address`` has no slash at its end."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, checkers: Checkers | None = None) -> None:
         self.registry = registry
         config = uvicorn.Config(
-            create_app(registry), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+            create_app(registry, checkers), log_level="warning", lifespan="on", timeout_graceful_shutdown=1
         )
         self.server = uvicorn.Server(config)
         self.socket = socket.socket()

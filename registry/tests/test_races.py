@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -23,13 +23,6 @@ from ldt_registry.problems import Conflict, Down, Forbidden, Problem
 from ldt_registry.registry import Registry
 from ldt_registry.tokens import Identity, authenticate
 from ldt_registry.upload import Published, publish
-
-
-@pytest.fixture(scope="module")
-def checkers() -> Iterator[Checkers]:
-    made = Checkers()
-    yield made
-    made.close()
 
 
 class Meddling:
