@@ -130,7 +130,10 @@ def _refuse_twin(connection: sa.Connection, existing: sa.Row[Any], found: Distri
     """A second spelling of a name that is taken: an installer could choose either."""
     rows = connection.execute(
         sa.select(file.c.filename, file.c.tags).where(
-            file.c.release_id == existing.id, file.c.filetype == found.filetype
+            file.c.release_id == existing.id,
+            file.c.filetype == found.filetype,
+            file.c.filename
+            != found.filename,  # its own, committed since it was looked for, is met at the end
         )
     )
     for row in rows:
