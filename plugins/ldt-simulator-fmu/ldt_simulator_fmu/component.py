@@ -34,6 +34,8 @@ class Fmu(ldt.Simulator):
     id = "fmu"
     title = "FMU (FMI 2.0 and 3.0 co-simulation)"
     dynamic = True
+    # FMPy asks for the C library when it is imported, by way of these where they are.
+    processes = ("ldconfig", "gcc", "collect2", "ld", "objdump")
     outputs = {"out": ldt.Port({"time": ldt.instant()})}
     validity: ClassVar[Mapping[str, Any]] = {
         "variables": "scalars; arrays, binaries and clocks are left out",
@@ -122,6 +124,7 @@ class Fmu(ldt.Simulator):
     # -- at work ----------------------------------------------------------------------------
 
     def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
+        self.finalize()
         found = self._description()
         self._gives = Group(list(self._chosen("outputs", "output").values()))
         self._columns = list(self._chosen("outputs", "output"))
@@ -145,9 +148,7 @@ class Fmu(ldt.Simulator):
 
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables | ldt.Step:
         slave = self._running()
-        for name, group in self._takes.items():
-            if name in inputs:
-                group.set(slave, [_one(inputs[name], name)])
+        given = {name: _one(inputs[name], name) for name in self._takes if name in inputs}
         now, reached = self.context.window.start, until
         size = self.params.internal_step or self._fixed or until - now
         if self._fixed and (size % self._fixed or (until - now) % self._fixed):
@@ -157,6 +158,7 @@ class Fmu(ldt.Simulator):
                 code="step",
                 fix=f"give it a step that is a multiple of {ldt.format_duration(self._fixed)}",
             )
+        slave.set(self._takes, given)
         while now < until:
             goal = min(now + size, until)
             came = slave.step(self._origin + now / ldt.SECOND, (goal - now) / ldt.SECOND)
@@ -187,7 +189,13 @@ class Fmu(ldt.Simulator):
 
     def _running(self) -> Slave:
         if self._slave is None:
-            raise RuntimeError("the FMU is stepped before initialize or after finalize")
+            raise ldt.Unsupported("the FMU is not initialized", code="not initialized")
+        if self._slave.failed:
+            raise ldt.InputError(
+                "the FMU refused a step or a value before, and nothing can be asked of it since",
+                code="refused by the FMU",
+                fix="initialize it anew",
+            )
         return self._slave
 
     def _start_values(self, found: Description) -> dict[str, Value]:

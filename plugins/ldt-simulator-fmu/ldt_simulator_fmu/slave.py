@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import ldt_core as ldt
 
 from .description import Description, Variable
 
 Value = float | int | bool | str
 _OK, _DISCARD, _ERROR = 0, 2, 3
 _LAST_TIME = 2  # fmi2LastSuccessfulTime among the kinds of status
+_MARK = b"ldt-fmu-state 1\n"
 
 
 class Slave:
-    """Unpacked into ``folder``, instantiated and initialized. What it says goes to ``say``."""
+    """Unpacked into ``folder``, instantiated and initialized. What it says goes to ``say``.
+
+    Raises ``ParamError`` where the FMU does not start, ``InputError`` where it refuses a value or a step: after that the
+    standard allows nothing but its end.
+    """
 
     def __init__(
         self,
@@ -30,6 +38,8 @@ class Slave:
         from fmpy.simulation import instantiate_fmu
 
         self.second = found.version == "2.0"
+        self._name = found.name
+        self._token = str(found.model.guid if self.second else found.model.instantiationToken).encode()
         self.last_words = ""
         self._fault = _OK
         self._say = say
@@ -44,28 +54,47 @@ class Slave:
         )
         groups = Group([found.variables[n] for n in start])
         limits = {"tolerance": tolerance, "startTime": time}
-        if self.second:
-            self.fmu.setupExperiment(**limits)
-        groups.set(self, list(start.values()))
-        self.fmu.enterInitializationMode(**({} if self.second else limits))
-        self.fmu.exitInitializationMode()
+        with self._understood("did not start", ldt.ParamError, "correct start: and tolerance:"):
+            if self.second:
+                self.fmu.setupExperiment(**limits)
+            groups.set(self, list(start.values()))
+            self.fmu.enterInitializationMode(**({} if self.second else limits))
+            self.fmu.exitInitializationMode()
+
+    @contextlib.contextmanager
+    def _understood(self, what: str, kind: type[ldt.LdtError], fix: str) -> Iterator[None]:
+        """What the FMU refuses, in the contract's words and with its own last ones."""
+        from fmpy.fmi1 import FMICallException
+
+        try:
+            yield
+        except FMICallException as exc:
+            self._fault = exc.status
+            said = self.last_words or "nothing"
+            raise kind(f"the FMU {what}: {exc} It said: {said}", code="refused by the FMU", fix=fix) from exc
+
+    def set(self, groups: Mapping[str, Group], values: Mapping[str, Value]) -> None:
+        """Set inputs, each by its name."""
+        for name, value in values.items():
+            with self._understood(f"refuses {value!r} for '{name}'", ldt.InputError, "give what it allows"):
+                groups[name].set(self, [value])
 
     def step(self, time: float, size: float) -> float:
         """Advance; the time reached, which lies before ``time + size`` where the FMU stopped early."""
         from fmpy.fmi1 import FMICallException
 
-        try:
-            answer = self.fmu.doStep(currentCommunicationPoint=time, communicationStepSize=size)
-        except FMICallException as exc:
-            reached = time
-            if self.second and exc.status == _DISCARD:
-                reached = float(self.fmu.getRealStatus(_LAST_TIME))
-            if reached > time:
-                return reached
-            self._fault = exc.status
-            raise RuntimeError(
-                f"the FMU could not step from {time:g} s by {size:g} s: {exc} It said: {self.last_words or 'nothing'}"
-            ) from exc
+        what = f"could not step from {time:g} s by {size:g} s"
+        with self._understood(
+            what, ldt.InputError, "look at the window's inputs, and at the values in start:"
+        ):
+            try:
+                answer = self.fmu.doStep(currentCommunicationPoint=time, communicationStepSize=size)
+            except FMICallException as exc:
+                if self.second and exc.status == _DISCARD:
+                    reached = float(self.fmu.getRealStatus(_LAST_TIME))
+                    if reached > time:
+                        return reached
+                raise
         if self.second:
             return time + size
         _, ended, early, reached = answer
@@ -73,21 +102,38 @@ class Slave:
             raise RuntimeError(f"the FMU asks for the end of the simulation at {reached:g} s")
         return float(reached) if early else time + size
 
+    @property
+    def failed(self) -> bool:
+        """Whether it refused something, so that it can only be ended."""
+        return self._fault != _OK
+
     def save(self) -> bytes:
+        """Its state behind a mark and a digest: few FMUs can tell torn or foreign bytes from their own."""
         state = self.fmu.getFMUState()
         try:
             save = self.fmu.serializeFMUstate if self.second else self.fmu.serializeFMUState
-            return bytes(save(state))
+            body = bytes(save(state))
         finally:
             self.fmu.freeFMUState(state)
+        return _MARK + self._digest(body) + body
 
     def load(self, saved: bytes) -> None:
+        """Raises ``InputError`` for bytes that are no state of this FMU."""
+        mark, body = saved[: len(_MARK) + 32], saved[len(_MARK) + 32 :]
+        if mark != _MARK + self._digest(body):
+            raise ldt.InputError(
+                f"this is no state of the FMU '{self._name}'", code="state", fix="run from the start"
+            )
         load = self.fmu.deSerializeFMUstate if self.second else self.fmu.deserializeFMUState
-        state = load(saved)
-        try:
-            self.fmu.setFMUState(state)
-        finally:
-            self.fmu.freeFMUState(state)
+        with self._understood("refuses a state", ldt.InputError, "run from the start"):
+            state = load(body)
+            try:
+                self.fmu.setFMUState(state)
+            finally:
+                self.fmu.freeFMUState(state)
+
+    def _digest(self, body: bytes) -> bytes:
+        return hashlib.sha256(self._token + b"\0" + body).digest()
 
     def close(self) -> None:
         """End it. The standard allows no terminate after an error, and no call at all after a fatal one."""

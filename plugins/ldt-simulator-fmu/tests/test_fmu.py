@@ -160,8 +160,31 @@ def test_an_fmu_that_cannot_save_its_state_says_so(minute: Path, run: Make) -> N
 
 
 def test_a_failing_step_tells_the_last_words_of_the_fmu(run: Make, tank: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"from 0 s by 10 s(.|\n)*the pump is dry"):
-        run(tank, **TANK).step(0, 10, inflow=-1.0)
+    one = run(tank, **TANK)
+    with pytest.raises(ldt.InputError, match=r"from 0 s by 10 s(.|\n)*the pump is dry"):
+        one.step(0, 10, inflow=-1.0)
+    with pytest.raises(ldt.InputError, match="refused a step"):  # the standard allows no other call
+        one.step(0, 10, inflow=1.0)
+    one.fmu.initialize({})
+    assert one.step(0, 10, inflow=0.0)["out"]["steps"][0] == 1
+
+
+def test_torn_and_foreign_states_are_refused_and_change_nothing(run: Make, tank: Path, heater: Path) -> None:
+    one = run(tank, **TANK)
+    one.step(0, 10, inflow=0.5)
+    good = one.fmu.get_state()
+    for state in (b"", good[:-1], good[:20], good + b"0", run(heater).fmu.get_state()):
+        with pytest.raises(ldt.InputError, match="no state of the FMU 'Tank'"):
+            one.fmu.set_state(state)
+    assert one.fmu.get_state() == good
+
+
+def test_nothing_is_asked_of_an_fmu_that_is_not_there(run: Make, tank: Path) -> None:
+    one = run(tank, **TANK)
+    one.fmu.finalize()
+    for call in (lambda: one.step(0, 10), one.fmu.get_state, lambda: one.fmu.set_state(b"")):
+        with pytest.raises(ldt.Unsupported, match="not initialized"):
+            call()
 
 
 def test_faults_of_a_model_description_are_flagged_and_hinder_nobody(

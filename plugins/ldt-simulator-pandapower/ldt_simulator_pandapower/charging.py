@@ -131,8 +131,9 @@ class EvCharging(ldt.Simulator):
 
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables:
         start, seconds = self._now, (until - self._now) / ldt.SECOND
+        limits = self._limits(cast("ldt.Table | None", inputs.get("voltage")))
         since = self._plug_in(cast(ldt.Table, inputs["arrivals"]), start)
-        rate = self.params.power * self._limits(cast("ldt.Table | None", inputs.get("voltage")))[self._bus]
+        rate = self.params.power * limits[self._bus]
         hours = (until - since) / (3600 * ldt.SECOND)
         given = np.minimum(self._left, rate * hours)
         self._left = self._left - given

@@ -95,6 +95,14 @@ def test_a_second_initialize_begins_anew() -> None:
         assert step(first, until, [until - 0.5]) == step(second, until, [until - 0.5])
 
 
+def test_a_step_that_cannot_be_made_plugs_nobody_in() -> None:
+    simulator = charging({"share": 1, "droop": {"full": 0.95, "none": 0.85}})
+    before = simulator.get_state()
+    with pytest.raises(KeyError):
+        simulator.step({"arrivals": arrivals([1]), "voltage": ldt.Table({"bus": ["a"]})}, MINUTE)
+    assert simulator.get_state() == before
+
+
 def test_chargers_stand_where_loads_are_or_where_they_are_named() -> None:
     waiting = charging({}).initialize({"buses": BUSES})["waiting"]
     assert waiting["bus"].tolist() == ["a", "b"]
