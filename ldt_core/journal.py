@@ -155,10 +155,14 @@ def all_runs(twin_folder: Path) -> list[Path]:
 
 
 def find_any_run(text: str) -> Path:
-    """A run's folder: a path, a twin's file or folder (its newest run), or ``last``. Raises ``NotFound``."""
+    """A run's folder: a path, a run's name in ``runs``, a twin's file or folder (its newest run), or ``last``.
+
+    Raises ``NotFound``.
+    """
     path = Path("." if text == "last" else text)
-    if (path / "run.json").is_file():
-        return path
+    for named in (path, Path("runs", text)):
+        if (named / "run.json").is_file():
+            return named
     runs = all_runs(path.parent if path.is_file() else path)
     if not runs:
         raise NotFound(

@@ -172,11 +172,12 @@ def _compute(
 
 
 def find_run(text: str, start: Path | None = None) -> Path:
-    """A run's folder: a path, a twin's file or folder (its last finished run), or ``last``."""
+    """A run's folder: a path, a run's name in ``runs``, a twin's file or folder (its last finished run), or ``last``."""
     here = start or Path()
     path = here / text
-    if (path / "run.json").is_file():
-        return path
+    for named in (path, here / "runs" / text):
+        if (named / "run.json").is_file():
+            return named
     if path.name == "run.json" and path.is_file():
         return path.parent
     if text == "last":

@@ -217,6 +217,7 @@ def test_the_last_run_is_the_last_that_finished(tmp_path: Path) -> None:
     assert find_run(str(tmp_path / "twin.yaml")) == first
     assert find_run(str(tmp_path)) == find_run("last", tmp_path) == second
     assert find_run(str(runs / "a" / "run.json")) == second
+    assert find_run("a", tmp_path) == second, "as it is listed"
     for wrong in ("nothing", str(runs / "empty"), str(tmp_path / "c.yaml")):
         with pytest.raises(NotFound) as caught:
             find_run(wrong)

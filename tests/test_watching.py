@@ -93,6 +93,8 @@ def test_what_a_task_says_is_found_by_its_name_and_stands_between_its_events(sho
     assert [line["at"] for line in everything] == sorted(line["at"] for line in everything)
     assert len({line["of"] for line in everything}) == 3
     shown = shop.ldt("log", ".", "bad").stdout
+    name = Path(runs(shop)[0]["run"]).name
+    assert shop.ldt("log", name, "bad").stdout == shown, "a run is known by its name in the list"
     assert "-- failed: no more words" in shown
     assert "\x1b" not in shown
     (found,) = runs(shop)
