@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Mount, Route
 
 from .checkers import Checkers
 from .listing import Listing
@@ -44,7 +45,8 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.checkers = checking
     for routes in (health, legacy, files):
         app.include_router(routes.router)
-    app.mount("/simple", SimpleIndex(app.state.shelf, registry.settings.public_url))
+    index = SimpleIndex(app.state.shelf, registry.settings.public_url)
+    app.router.routes += [Route("/simple", index), Mount("/simple", index)]
     app.add_exception_handler(Problem, _tell_problem)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(RequestValidationError, _tell_malformed)

@@ -13,8 +13,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from ldt_registry import schema, tokens
+from ldt_registry.checkers import Checkers
 from ldt_registry.database import now
+from ldt_registry.multipart import Form
 from ldt_registry.registry import Registry
+from ldt_registry.upload import Published, publish
 
 
 def make_wheel(
@@ -99,3 +102,15 @@ def make_token(registry: Registry, account_id: int | None = None, *scopes: str, 
             until=now(connection) + timedelta(days=days),
             account_id=account_id,
         )
+
+
+def put(
+    registry: Registry, checkers: Checkers, identity: tokens.Identity, file: tuple[str, bytes], **said: str
+) -> Published:
+    """Upload a file without a server between."""
+    filename, content = file
+    form = fields(filename, content, **said)
+    with registry.blobs.stage() as staged:
+        staged.write(content)
+        sent = Form({k: v if isinstance(v, list) else [v] for k, v in form.items()}, filename)
+        return publish(registry, checkers, identity, sent, staged)

@@ -13,16 +13,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from dists import fields, make_account, make_token, make_wheel
+from dists import make_account, make_token, make_wheel, put
 from ldt_registry import releases, schema
 from ldt_registry.blobs import Blobs, Staged
 from ldt_registry.checkers import Checkers
 from ldt_registry.database import now
-from ldt_registry.multipart import Form
 from ldt_registry.problems import Conflict, Down, Forbidden, Problem
 from ldt_registry.registry import Registry
 from ldt_registry.tokens import Identity, authenticate
-from ldt_registry.upload import Published, publish
 
 
 class Meddling:
@@ -46,17 +44,6 @@ def identity_of(registry: Registry, account: int | None = None, *scopes: str) ->
     return authenticate(registry, f"Bearer {make_token(registry, account, *scopes)}")
 
 
-def upload(
-    registry: Registry, checkers: Checkers, identity: Identity, file: tuple[str, bytes], **said: str
-) -> Published:
-    filename, content = file
-    form = fields(filename, content, **said)
-    with registry.blobs.stage() as staged:
-        staged.write(content)
-        sent = Form({k: v if isinstance(v, list) else [v] for k, v in form.items()}, filename)
-        return publish(registry, checkers, identity, sent, staged)
-
-
 def meddled(registry: Registry, then: Callable[[], None]) -> Registry:
     return dataclasses.replace(registry, blobs=Meddling(registry.blobs, then))
 
@@ -73,7 +60,7 @@ def race(registry: Registry, checkers: Checkers, rounds: int) -> None:
     def one(file: tuple[str, bytes], version: str) -> str:
         start.wait()
         try:
-            return "new" if upload(registry, checkers, identity, file, version=version).new else "same"
+            return "new" if put(registry, checkers, identity, file, version=version).new else "same"
         except Problem as exc:
             return type(exc).__name__
 
@@ -110,7 +97,7 @@ def test_a_right_that_is_taken_while_the_bytes_are_kept_is_missed_at_the_commit(
     registry: Registry, checkers: Checkers
 ) -> None:
     owner, helper = make_account(registry), make_account(registry)
-    upload(registry, checkers, identity_of(registry, owner), make_wheel())
+    put(registry, checkers, identity_of(registry, owner), make_wheel())
     with registry.database.write() as connection:
         project = connection.scalar(sa.select(schema.project.c.id))
         connection.execute(
@@ -122,9 +109,9 @@ def test_a_right_that_is_taken_while_the_bytes_are_kept_is_missed_at_the_commit(
             connection.execute(sa.delete(schema.project_role))
 
     helping = identity_of(registry, helper)
-    upload(registry, checkers, helping, make_wheel(version="2.0"), version="2.0")
+    put(registry, checkers, helping, make_wheel(version="2.0"), version="2.0")
     with pytest.raises(Forbidden):
-        upload(meddled(registry, dismiss), checkers, helping, make_wheel(version="3.0"), version="3.0")
+        put(meddled(registry, dismiss), checkers, helping, make_wheel(version="3.0"), version="3.0")
     assert count(registry, schema.file) == 2
     assert count(registry, schema.claim) == 0
 
@@ -138,7 +125,7 @@ def test_a_switch_that_is_thrown_while_the_bytes_are_kept_stops_the_commit(
             connection.execute(sa.insert(schema.flag).values(**values))
 
     with pytest.raises(Down, match="incident"):
-        upload(meddled(registry, freeze), checkers, identity_of(registry), make_wheel())
+        put(meddled(registry, freeze), checkers, identity_of(registry), make_wheel())
     assert count(registry, schema.file) == count(registry, schema.project) == 0
 
 
@@ -149,7 +136,7 @@ def test_a_claim_that_is_lost_is_made_again(registry: Registry, checkers: Checke
                 sa.update(schema.claim).values(lease_until=now(connection) - timedelta(seconds=1))
             )
 
-    assert upload(meddled(registry, expire), checkers, identity_of(registry), make_wheel()).new
+    assert put(meddled(registry, expire), checkers, identity_of(registry), make_wheel()).new
     assert count(registry, schema.file) == 1
 
 
@@ -165,9 +152,9 @@ def test_bytes_that_were_collected_after_a_lost_lease_are_not_published(
         registry.blobs.delete(hashlib.sha256(content).hexdigest())
 
     with pytest.raises(Down):
-        upload(meddled(registry, collect), checkers, identity_of(registry), (name, content))
+        put(meddled(registry, collect), checkers, identity_of(registry), (name, content))
     assert count(registry, schema.file) == 0
-    assert upload(registry, checkers, identity_of(registry), (name, content)).new, "a retry succeeds"
+    assert put(registry, checkers, identity_of(registry), (name, content)).new, "a retry succeeds"
 
 
 def test_bytes_under_deletion_are_waited_for(registry: Registry, checkers: Checkers) -> None:
@@ -178,7 +165,7 @@ def test_bytes_under_deletion_are_waited_for(registry: Registry, checkers: Check
         connection.execute(sa.insert(schema.blob).values(**values, state="condemned"))
     identity = identity_of(registry)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(upload, registry, checkers, identity, file)
+        waiting = pool.submit(put, registry, checkers, identity, file)
         with pytest.raises(TimeoutError):
             waiting.result(0.2)
         with registry.database.write() as connection:
@@ -192,25 +179,25 @@ def test_a_name_that_is_deleted_while_the_same_bytes_come_again_stays_deleted(
 ) -> None:
     identity = identity_of(registry)
     file = make_wheel()
-    upload(registry, checkers, identity, make_wheel(version="0.9"), version="0.9")
+    put(registry, checkers, identity, make_wheel(version="0.9"), version="0.9")
 
     def publish_and_delete() -> None:
-        upload(registry, checkers, identity, file)
+        put(registry, checkers, identity, file)
         releases.delete(registry, identity, "heat-load", file[0], "a mistake")
 
     with pytest.raises(Conflict, match="deleted"):
-        upload(meddled(registry, publish_and_delete), checkers, identity, file)
+        put(meddled(registry, publish_and_delete), checkers, identity, file)
     assert count(registry, schema.file) == 1
 
 
 def test_yanks_and_uploads_at_once_lose_nothing(registry: Registry, checkers: Checkers) -> None:
     identity = identity_of(registry)
-    upload(registry, checkers, identity, make_wheel())
+    put(registry, checkers, identity, make_wheel())
     start = threading.Barrier(8)
 
     def add(n: int) -> None:
         start.wait()
-        upload(registry, checkers, identity, make_wheel(tag=f"py3-none-any{n}"))
+        put(registry, checkers, identity, make_wheel(tag=f"py3-none-any{n}"))
 
     def toggle(n: int) -> None:
         start.wait()

@@ -10,17 +10,19 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
 from ..blobs import Blobs
 from ..distribution import read_filename
 from ..index import Entry
-from ..problems import Malformed, Missing
+from ..problems import Down, Malformed, Missing
 from ..registry import Registry
 from ..releases import note_download
 from ..shelf import Shelf
 
 router = APIRouter()
 SIDECAR = ".metadata"
+OPAQUE = "application/octet-stream"
 
 
 @router.api_route("/files/{head}/{sha256}/{filename}", methods=["GET", "HEAD"])
@@ -35,8 +37,8 @@ async def download(request: Request, head: str, sha256: str, filename: str) -> R
     if filename.endswith(SIDECAR):
         if entry.metadata_sha256 is None:
             raise Missing(f"{entry.filename} has no metadata beside it.", fix="Read it from the file.")
-        return _answer(registry.blobs, entry.metadata_sha256, None, filename)
-    response = _answer(registry.blobs, entry.sha256, entry.size, filename)
+        return await run_in_threadpool(_answer, registry.blobs, entry.metadata_sha256, filename)
+    response = await run_in_threadpool(_answer, registry.blobs, entry.sha256, filename)
     if not entry.downloaded and request.method == "GET":
         response.background = BackgroundTask(note_download, registry, entry.filename)
     return response
@@ -51,7 +53,7 @@ async def _find(shelf: Shelf, filename: str) -> Entry | None:
     return page.files.get(filename) if page is not None else None
 
 
-def _answer(blobs: Blobs, name: str, size: int | None, filename: str) -> Response:
+def _answer(blobs: Blobs, name: str, filename: str) -> Response:
     headers = {
         "ETag": f'"{name}"',
         "Cache-Control": "public, max-age=31536000, immutable",
@@ -60,9 +62,15 @@ def _answer(blobs: Blobs, name: str, size: int | None, filename: str) -> Respons
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
+    size = blobs.size(name)
+    if size is None:
+        raise Down(
+            "The storage does not have these bytes; the operator runs `ldt registry fsck`.",
+            code="blob-missing",
+        )
     path = blobs.path(name)
     if path is not None:
-        return FileResponse(path, headers=headers, media_type="application/octet-stream")
-    if size is not None:
-        headers["Content-Length"] = str(size)
-    return StreamingResponse(blobs.read(name), headers=headers, media_type="application/octet-stream")
+        return FileResponse(path, headers=headers, media_type=OPAQUE)
+    return StreamingResponse(
+        blobs.read(name), headers=headers | {"Content-Length": str(size)}, media_type=OPAQUE
+    )

@@ -32,8 +32,8 @@ class SimpleIndex:
             return
         if scope["method"] not in ("GET", "HEAD"):
             raise NotAllowed("The index is only read.", headers={"Allow": "GET, HEAD"})
-        mounted = scope.get("root_path", "")
-        name = scope["path"][len(mounted) :].removeprefix("/")
+        root = scope.get("root_path", "").removesuffix("/simple")  # which the mount adds
+        name = scope["path"].removeprefix(root).removeprefix("/simple").removeprefix("/")
         if name.endswith("/") and name[:-1] == (normal := normalise(name[:-1])):
             found = await self._shelf.page(normal) if NAME.fullmatch(normal) else None
             if found is None:
@@ -45,7 +45,7 @@ class SimpleIndex:
             name = name.removesuffix("/")
             if name and not NAME.fullmatch(name):
                 raise Missing(f"{name!r} is no name of a project.", fix="Look at the list of projects.")
-            target = f"{self._public or mounted.removesuffix('/simple')}/simple/{normalise(name) + '/' if name else ''}"
+            target = f"{self._public or root}/simple/{normalise(name) + '/' if name else ''}"
             await _answer(send, 301, [(b"location", target.encode()), (b"content-length", b"0")])
 
 
