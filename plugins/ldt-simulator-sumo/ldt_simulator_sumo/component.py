@@ -53,6 +53,10 @@ class Sumo(ldt.Simulator):
         self._process: Process | None = None
         self._net: Network | None = None
         self.begin = 0.0
+        self._rewind()
+
+    def _rewind(self) -> None:
+        """To the run's start, where nobody has set out."""
         self._now = 0
         self._period: int | None = None
         self.arrived = self._teleports_before = 0
@@ -101,6 +105,8 @@ class Sumo(ldt.Simulator):
 
     def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
         """Read or convert the network, change it as the scenario says, and lay out the demand."""
+        self.finalize()
+        self._rewind()
         context, p = self.context, self.params
         self._work = Path(tempfile.mkdtemp(prefix="sumo-", dir=context.scratch.resolve()))
         source = self._source()
@@ -267,7 +273,7 @@ class Sumo(ldt.Simulator):
             "flow": self._windows.flow(sums, time, (until - start) / ldt.SECOND),
             "emissions": self._windows.emissions(sums, time),
             "trips": trips,
-            "arrivals": self._arrivals(time),
+            "arrivals": self._arrivals(self.context.instant(until)),
         }
 
     def _arrivals(self, time: np.datetime64) -> ldt.Table:

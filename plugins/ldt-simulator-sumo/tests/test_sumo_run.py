@@ -265,3 +265,17 @@ def test_noise_is_asked_for_and_not_of_groups_of_vehicles(grid: Path, sumo: Make
     assert "noise" not in sumo({"network": str(grid), **GRID}).ports()[1]
     with pytest.raises(ValueError, match="single vehicles"):
         sumo({"network": str(grid), **GRID, "noise": True, "mesoscopic": True})
+
+
+def test_counts_are_those_of_the_windows_end(grid: Path, sumo: Make, play: Play) -> None:
+    results = play(sumo({"network": str(grid), **GRID}), [60, 120])
+    stamps = [r["arrivals"]["time"][0] for r in results[1:]]
+    assert stamps == [np.datetime64("2000-01-01T00:01"), np.datetime64("2000-01-01T00:02")]
+
+
+def test_a_second_initialize_begins_anew(grid: Path, sumo: Make, play: Play) -> None:
+    again, alone = (sumo({"network": str(grid), **GRID}, folder=n) for n in ("again", "alone"))
+    again.initialize({})
+    again.step({}, 60 * ldt.SECOND)
+    assert digests(play(again, HALF)) == digests(play(alone, HALF))
+    assert list((again.context.scratch).iterdir()) == []
