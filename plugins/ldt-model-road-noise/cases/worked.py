@@ -119,9 +119,7 @@ def case(
             "levels": {
                 "columns": {"building": list(levels), "level": [round(v, 4) for v in levels.values()]}
             },
-            "emission": {
-                "columns": {"edge": list(powers), "power": [round(v, 4) for v in powers.values()]}
-            },
+            "emission": {"columns": {"edge": list(powers), "power": [round(v, 4) for v in powers.values()]}},
         },
         # Table 2 gives its coefficients with two digits: of no weight over these few metres.
         "tolerances": {"level": 0.01, "power": 0.0005},

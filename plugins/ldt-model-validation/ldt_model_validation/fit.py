@@ -21,6 +21,14 @@ def measure_correlation(simulated: Values, observed: Values) -> float | None:
     return float(np.clip((s @ o) / np.sqrt((s @ s) * (o @ o)), -1.0, 1.0))
 
 
+def measure_relative_bias(simulated: Values, observed: Values) -> float | None:
+    """Difference of the totals in percent of what was observed; None where that is nought, or so little that no number says it."""
+    total = observed.sum()
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = float((simulated.sum() - total) / total * 100.0)
+    return found if np.isfinite(found) else None
+
+
 def measure_geh(simulated: Values, observed: Values) -> Values:
     """The GEH statistic of hourly traffic volumes: sqrt(2 (m - c)^2 / (m + c)), 0 where both are 0.
 

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 import ldt_core as ldt
 
+MOST = 1e15
+"""Beyond stand the marks of missing values of many formats (1e20, 9.97e36), which are no measurements."""
+
 _QUARTER = 180
 """Segments of a quarter of the circle: its area is right to 1 part in 80 000."""
 
@@ -26,6 +29,7 @@ class Nearby(ldt.Model):
     the mean weighted by the length or area inside. ``count`` is how many reach into the circle. Something
     inside without a value in the window counts nothing and is reported by a flag.
 
+    Values lie within 1e15 of nought: a mark that stands for a missing value is refused.
     The radius is in metres on the ground: it is scaled by the projection's own factor at the point.
     Raises ``InputError`` where nothing lies within the radius, ``ParamError`` for a twin CRS in degrees.
     """
@@ -56,8 +60,9 @@ class Nearby(ldt.Model):
     def ports(self) -> tuple[Mapping[str, ldt.Port], Mapping[str, ldt.Port]]:
         p: Any = self.params
         value = ldt.number(p.unit, p.quantity, cell=p.cell)
+        given = ldt.number(p.unit, p.quantity, cell=p.cell, range=(-MOST, MOST))
         inputs = {
-            "values": ldt.Port({p.id: ldt.text(), p.value: value}, entity=p.entity, id=p.id),
+            "values": ldt.Port({p.id: ldt.text(), p.value: given}, entity=p.entity, id=p.id),
             "places": ldt.Port(
                 {p.id: ldt.text(), "geometry": ldt.geometry(crs="twin")}, at="start", entity=p.entity, id=p.id
             ),

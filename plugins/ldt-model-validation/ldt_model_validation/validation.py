@@ -12,9 +12,15 @@ from pydantic import AfterValidator, model_validator
 
 import ldt_core as ldt
 
-from .fit import average_by_id, measure_correlation, measure_geh
+from .fit import average_by_id, measure_correlation, measure_geh, measure_relative_bias
 
 VEHICLES_PER_HOUR = "{veh}/h"
+
+MOST = 1e15
+"""Beyond stand the marks of missing values of many formats (1e20, 9.97e36), which are no measurements."""
+MOST_VEHICLES = 1e6
+DIFFERENCES = {"Cel": "K", "[degF]": "[degR]", "[degRe]": "K"}
+"""Units of a difference where the unit itself counts from a nought of its own: UCUM, table of special units."""
 
 
 def _regex(text: str) -> str:
@@ -41,8 +47,8 @@ class Validation(ldt.Model):
     totals), root mean square error, both totals, and for vehicles per hour the share of pairs with a GEH
     under 5. ``compared`` has one row per pair. A window outside ``judge_from`` to ``judge_until`` has no pair.
 
-    What cannot be said (a correlation of one pair) is missing. Raises ``InputError`` where observations
-    and simulated values are there but none pair.
+    What cannot be said (a correlation of one pair) is missing. Values lie within 1e15 of nought, vehicles per hour between 0
+    and 1e6: a mark that stands for a missing value is refused. Raises ``InputError`` where observations and simulated values are there but none pair.
     """
 
     id = "validation"
@@ -91,13 +97,20 @@ class Validation(ldt.Model):
 
     def ports(self) -> tuple[Mapping[str, ldt.Port], Mapping[str, ldt.Port]]:
         p: Any = self.params
+        span = (0.0, MOST_VEHICLES) if p.unit == VEHICLES_PER_HOUR else (-MOST, MOST)
+
+        def given(nulls: bool = False) -> ldt.Column:
+            return ldt.number(p.unit, p.quantity, cell=p.cell, nulls=nulls, range=span)
 
         def value(quantity: str = p.quantity, nulls: bool = False, cell: Any = p.cell) -> ldt.Column:
             return ldt.number(p.unit, quantity, cell=cell, nulls=nulls)
 
+        def difference(quantity: str, nulls: bool = False) -> ldt.Column:
+            return ldt.number(DIFFERENCES.get(p.unit, p.unit), quantity, cell="mean", nulls=nulls)
+
         inputs = {
-            "simulated": ldt.Port({p.simulated_id: ldt.text(), p.simulated_value: value()}),
-            "observed": ldt.Port({p.observed_id: ldt.text(), p.observed_value: value(nulls=True)}),
+            "simulated": ldt.Port({p.simulated_id: ldt.text(), p.simulated_value: given()}),
+            "observed": ldt.Port({p.observed_id: ldt.text(), p.observed_value: given(nulls=True)}),
             "match": ldt.Port(
                 {p.matched_observed: ldt.text(), p.matched_simulated: ldt.text()}, at="start", optional=True
             ),
@@ -106,9 +119,9 @@ class Validation(ldt.Model):
             "time": ldt.instant(),
             "pairs": ldt.integer("1", "x:pairs"),
             "correlation": ldt.number("1", "x:correlation", cell="mean", range=(-1, 1), nulls=True),
-            "bias": value("x:bias", True, "mean"),
+            "bias": difference("x:bias", True),
             "relative_bias": ldt.number("%", "x:relative_bias", cell="mean", nulls=True),
-            "rmse": value("x:rmse", True, "mean"),
+            "rmse": difference("x:rmse", True),
             "simulated_total": value("x:simulated_total", True, "mean"),
             "observed_total": value("x:observed_total", True, "mean"),
         }
@@ -118,7 +131,7 @@ class Validation(ldt.Model):
             "simulated_id": ldt.text(),
             "simulated": value(),
             "observed": value(),
-            "difference": value("x:difference", False, "mean"),
+            "difference": difference("x:difference"),
         }
         if p.unit == VEHICLES_PER_HOUR:
             fit["geh_under_5"] = ldt.number("%", "x:geh_under_5", cell="mean", range=(0, 100), nulls=True)
@@ -200,7 +213,7 @@ def _judge(
     found = {
         "correlation": measure_correlation(s, o),
         "bias": float((s - o).mean()) if there else None,
-        "relative_bias": float((s.sum() - o.sum()) / o.sum() * 100) if there and o.sum() != 0 else None,
+        "relative_bias": measure_relative_bias(s, o) if there else None,
         "rmse": float(np.sqrt(((s - o) ** 2).mean())) if there else None,
         "simulated_total": float(s.sum()) if there else None,
         "observed_total": float(o.sum()) if there else None,

@@ -175,7 +175,7 @@ def test_ports_follow_the_parameters() -> None:
         }
     )
     inputs, outputs = model.ports()
-    assert inputs["simulated"].columns["c"] == ldt.number("ug/m3", "x:no2", cell="mean")
+    assert inputs["simulated"].columns["c"] == ldt.number("ug/m3", "x:no2", cell="mean", range=(-1e15, 1e15))
     assert inputs["match"].optional
     assert outputs["fit"].columns["rmse"].unit == "ug/m3"
     assert "geh_under_5" not in outputs["fit"].columns, "GEH is for vehicles per hour alone"
@@ -205,3 +205,25 @@ def test_windows_of_a_warm_up_or_a_run_out_are_not_judged(params: dict[str, str]
 def test_a_time_that_ends_before_it_begins_is_refused() -> None:
     with pytest.raises(ValidationError, match="judge_until must come after judge_from"):
         Validation.Params(judge_from="1h", judge_until="30min")  # type: ignore[arg-type]
+
+
+def test_a_total_too_small_to_be_relative_to_has_no_relative_bias() -> None:
+    row, _, _ = _run(_sim(["a"], [1e6]), _obs(["a"], [5e-324]))
+    assert row["relative_bias"] is None
+    assert row["observed_total"] == 5e-324
+
+
+def test_differences_of_temperatures_are_intervals() -> None:
+    _, outputs = Validation({"unit": "Cel", "quantity": "air_temperature"}).ports()
+    assert {outputs["fit"].columns[n].unit for n in ("bias", "rmse")} == {"K"}
+    assert outputs["compared"].columns["difference"].unit == "K"
+    assert outputs["compared"].columns["simulated"].unit == "Cel"
+
+
+@pytest.mark.parametrize(("unit", "mark"), [("{veh}/h", -999.0), ("{veh}/h", 1e20), ("Cel", 9.96921e36)])
+def test_a_mark_that_stands_for_a_missing_value_is_refused(unit: str, mark: float) -> None:
+    inputs, _ = Validation({"unit": unit, "quantity": "x:traffic_flow"}).ports()
+    good = _obs(["a", "b"], [1.0, 2.0])
+    assert ldt.check(good, inputs["observed"], "observed") is not None
+    with pytest.raises(ldt.InputError):
+        ldt.check(_obs(["a", "b"], [1.0, mark]), inputs["observed"], "observed")

@@ -149,5 +149,5 @@ def test_ports_follow_the_parameters() -> None:
     }
     inputs, outputs = Nearby(params).ports()
     assert (inputs["places"].at, inputs["places"].id) == ("start", "tree")
-    assert inputs["values"].columns["dust"] == ldt.number("kg", "x:dust", cell="sum")
+    assert inputs["values"].columns["dust"] == ldt.number("kg", "x:dust", cell="sum", range=(-1e15, 1e15))
     assert outputs["nearby"].columns["dust"] == ldt.number("kg", "x:dust", cell="sum")
