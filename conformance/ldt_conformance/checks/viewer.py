@@ -75,9 +75,10 @@ def opens_without_a_screen_and_shows_a_picture(trial: Trial) -> None:
 
 @check("LDT-VIE-DATA-01")
 def shows_the_values_and_places_that_it_was_given(trial: Trial) -> None:
-    pages = []
+    """One instance is given both views: nothing of the first may be left on the second's page."""
+    pages, subject = [], trial.open()
     for kind in ("usual", "other"):
-        rendered = render(trial, kind)
+        rendered = render(trial, kind, subject=subject)
         page = seen(trial, rendered).answer
         _expect_values(trial, rendered.view, page, kind)
         pages.append(page.text)

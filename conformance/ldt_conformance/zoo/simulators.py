@@ -319,7 +319,11 @@ class ReadsAFileByText(GoodSimulator):
         return super()._gust() * float(Path(self.params.wind).read_text(encoding="utf-8"))
 
 
-@mutant("LDT-SIM-PROV-01", replace(EXAMPLE, base=WIND.parent, params={**EXAMPLE.params, "gauge": "wind.txt"}))
+@mutant(
+    "LDT-SIM-PROV-01",
+    replace(EXAMPLE, base=WIND.parent, params={**EXAMPLE.params, "gauge": "wind.txt"}),
+    doors=("here", "process"),  # a service takes no file of its client's
+)
 class ReadsBesideItsFile(GoodSimulator):
     """Reads the declared file, and one that lies beside it."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -309,7 +310,7 @@ class BlankMap(GoodViewer):
         return (11.0, 48.0, 12.0, 49.0)
 
 
-@mutant("LDT-VIE-HEAD-01", SMALL)
+@mutant("LDT-COR-CONF-01", SMALL)
 class Mute(GoodViewer):
     """A scene without a block, whatever it is given."""
 
@@ -321,7 +322,9 @@ class Mute(GoodViewer):
 class OldValues(GoodViewer):
     """Keeps what it has read by the names of the places, whatever the values have become."""
 
-    kept: ClassVar[dict[tuple[object, ...], Any]] = {}
+    @cached_property
+    def kept(self) -> dict[tuple[object, ...], Any]:
+        return {}
 
     def figure(self, view: ldt.View, ref: str, run: str) -> Figure:
         found = super().figure(view, ref, run)
