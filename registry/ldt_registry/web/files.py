@@ -46,7 +46,7 @@ async def download(request: Request, head: str, sha256: str, filename: str) -> R
 
 async def _find(shelf: Shelf, filename: str) -> Entry | None:
     try:
-        _, name, _, _ = read_filename(filename)
+        name = read_filename(filename).name
     except Malformed:
         return None
     page = await shelf.page(name)
