@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +14,9 @@ import shapely
 
 import ldt_core as ldt
 
-from .description import Description, Place, Variable, describe, start_model
+from .description import Description, Origin, Place, Variable, describe, start_model
+
+_MARK = b"ldt-bmi-state 1\n"
 
 
 class Bmi(ldt.Simulator):
@@ -34,8 +38,10 @@ class Bmi(ldt.Simulator):
     }
 
     class Params(ldt.Params):
-        model: str = ldt.Field(pattern=r"^[\w.]+:\w+$")
-        """The class: package.module:Class."""
+        model: str = ldt.Field(pattern=r"^([\w.]+:)?\w+$")
+        """The class: package.module:Class; or its name alone, in the Python file under `file`."""
+        file: ldt.File | None = None
+        """A Python file that holds the class. Its content counts in what a result was made from."""
         config: ldt.File | None = None
         """Its configuration file, handed to `initialize`."""
         inputs: list[str] | None = None
@@ -62,6 +68,7 @@ class Bmi(ldt.Simulator):
     def __init__(self, params: Any = None, context: ldt.Context | None = None) -> None:
         super().__init__(params, context)
         self._bmi: Any = None
+        self._torn = False  # whether a step was left in its middle
 
     # -- what it offers ---------------------------------------------------------------------
 
@@ -78,8 +85,13 @@ class Bmi(ldt.Simulator):
     def capabilities(self) -> frozenset[str]:
         return super().capabilities() if self.params.state == "pickle" else frozenset()
 
+    @property
+    def _origin(self) -> Origin:
+        files = (None if f is None else f.path for f in (self.params.file, self.params.config))
+        return Origin(self.params.model, *files)
+
     def _description(self) -> Description:
-        return describe(self.params.model, None if self.params.config is None else self.params.config.path)
+        return describe(self._origin)
 
     def _chosen(self, parameter: str, variables: Mapping[str, Variable]) -> list[Variable]:
         asked = getattr(self.params, parameter)
@@ -150,6 +162,7 @@ class Bmi(ldt.Simulator):
     # -- at work ----------------------------------------------------------------------------
 
     def initialize(self, inputs: ldt.Tables) -> ldt.Tables:
+        self.finalize()
         found = self._description()
         self._found = found
         self._takes = self._chosen("inputs", found.inputs)
@@ -161,9 +174,7 @@ class Bmi(ldt.Simulator):
         }
         gain, _ = ldt.conversion(found.time_unit, "s")
         self._second = 1.0 / gain
-        self._bmi = start_model(
-            self.params.model, None if self.params.config is None else self.params.config.path
-        )
+        self._bmi = start_model(self._origin)
         start = {place.key: self._place_table(place) for place in self._places(found)}
         return start | self._values()
 
@@ -175,11 +186,33 @@ class Bmi(ldt.Simulator):
         return ldt.Table(columns)
 
     def step(self, inputs: ldt.Tables, until: int) -> ldt.Tables:
-        for variable in self._takes:
-            if _name(variable.name) in inputs:
-                self._set(variable, inputs[_name(variable.name)])
+        """Raises ``InputError`` for ids that do not pair and for what the model refuses: after that it can only begin anew."""
+        bmi = self._running()
+        self.context.check_cancelled()
+        taken = [v for v in self._takes if _name(v.name) in inputs]
+        given = {v.name: self._read(v, inputs[_name(v.name)]) for v in taken}
+        self._torn = True
+        for name, values in given.items():
+            with _understood(f"refuses the values of '{name}'"):
+                bmi.set_value(name, values)
         self._advance(self._found.start + until / ldt.SECOND * self._second)
+        self._torn = False
         return self._values()
+
+    def _started(self) -> Any:
+        if self._bmi is None:
+            raise ldt.Unsupported("the model is not initialized", code="not initialized")
+        return self._bmi
+
+    def _running(self) -> Any:
+        bmi = self._started()
+        if self._torn:
+            raise ldt.InputError(
+                "a step failed in its middle, and nobody knows where the model stands since",
+                code="refused by the model",
+                fix="initialize it anew, or restore a state",
+            )
+        return bmi
 
     def _advance(self, goal: float) -> None:
         """Update by the model's own steps while they fit; what is left over by ``update_until``."""
@@ -187,13 +220,15 @@ class Bmi(ldt.Simulator):
         now, size = float(bmi.get_current_time()), float(bmi.get_time_step())
         while size > 0 and now + size <= goal * (1 + 1e-12):
             self.context.check_cancelled()
-            bmi.update()
+            with _understood("refuses to go on"):
+                bmi.update()
             before, now = now, float(bmi.get_current_time())
             if now <= before:
                 raise RuntimeError(f"the model's update left its clock at {now:g} {self._found.time_unit}")
             size = float(bmi.get_time_step())
         if not math.isclose(now, goal, rel_tol=1e-9, abs_tol=1e-9):
-            bmi.update_until(goal)
+            with _understood(f"refuses to go on to {goal:g} {self._found.time_unit}"):
+                bmi.update_until(goal)
             now = float(bmi.get_current_time())
         if not math.isclose(now, goal, rel_tol=1e-9, abs_tol=1e-9):
             raise ldt.ParamError(
@@ -202,23 +237,22 @@ class Bmi(ldt.Simulator):
                 fix=f"give it a step that is a multiple of its own ({self._found.step:g} {self._found.time_unit})",
             )
 
-    def _set(self, variable: Variable, given: ldt.Table | ldt.Grid) -> None:
+    def _read(self, variable: Variable, given: ldt.Table | ldt.Grid) -> Any:
+        """The values of an input in the model's order."""
         name = _name(variable.name)
         assert isinstance(given, ldt.Table)
         count = 1 if variable.place is None else variable.place.count
         values = given[name].astype(variable.dtype)
-        if variable.place is None or self._uniform(variable):
-            if len(values) != 1:
-                raise ldt.InputError(
-                    f"the input '{name}' takes one value, not {len(values)}",
-                    code="shape",
-                    where=name,
-                    fix="link a port with one row a window",
-                )
-            values = np.full(count, values[0])
-        else:
-            values = values[self._order(variable, given, count)]
-        self._bmi.set_value(variable.name, values)
+        if variable.place is not None and not self._uniform(variable):
+            return values[self._order(variable, given, count)]
+        if len(values) != 1:
+            raise ldt.InputError(
+                f"the input '{name}' takes one value, not {len(values)}",
+                code="shape",
+                where=name,
+                fix="link a port with one row a window",
+            )
+        return np.full(count, values[0])
 
     def _order(self, variable: Variable, given: ldt.Table, count: int) -> Any:
         """Rows of ``given`` in the model's order, whatever their own; each id once."""
@@ -251,22 +285,51 @@ class Bmi(ldt.Simulator):
         return found
 
     def get_state(self) -> bytes:
+        """The whole object behind a mark and a digest, so that torn and foreign bytes are never unpickled."""
         if self.params.state != "pickle":
             raise ldt.Unsupported(
                 "BMI 2.0 has no call that gives a model's state",
                 fix="write state: pickle, if the model holds no open files or foreign memory",
             )
-        return pickle.dumps(self._bmi, protocol=5)
+        bmi = self._running()
+        body = pickle.dumps(bmi, protocol=5)
+        return _MARK + _digest(type(bmi), body) + body
 
     def set_state(self, state: bytes) -> None:
+        """Raises ``InputError`` for bytes that are no state of this model."""
         if self.params.state != "pickle":
             raise ldt.Unsupported("BMI 2.0 has no call that takes a model's state", fix="write state: pickle")
-        self._bmi = pickle.loads(state)  # noqa: S301 - our own bytes, sealed by the store
+        kind = type(self._started())
+        mark, body = state[: len(_MARK) + 32], state[len(_MARK) + 32 :]
+        if mark != _MARK + _digest(kind, body):
+            raise ldt.InputError(
+                f"this is no state of '{self.params.model}'", code="state", fix="run from the start"
+            )
+        self._bmi, self._torn = pickle.loads(body), False  # noqa: S301 - our own bytes, sealed here and by the store
 
     def finalize(self) -> None:
         if self._bmi is not None:
-            self._bmi.finalize()
+            with contextlib.suppress(Exception):  # its end changes no result
+                self._bmi.finalize()
             self._bmi = None
+        self._torn = False
+
+
+def _digest(kind: type, body: bytes) -> bytes:
+    return hashlib.sha256(f"{kind.__module__}:{kind.__qualname__}\0".encode() + body).digest()
+
+
+@contextlib.contextmanager
+def _understood(what: str) -> Iterator[None]:
+    """What the model raises, in the contract's words."""
+    try:
+        yield
+    except Exception as exc:
+        raise ldt.InputError(
+            f"the model {what}: {type(exc).__name__}: {exc!s:.300}",
+            code="refused by the model",
+            fix="look at the window's inputs, and at what the model says of them",
+        ) from exc
 
 
 def _name(variable: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,51 +62,107 @@ class Description:
     step: float
 
 
-def load_class(path: str) -> Any:
-    """The class at ``package.module:Class``. Raises ``ParamError``."""
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as exc:
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from: ``path`` is package.module:Class, or the name of a class in the Python file ``file``."""
+
+    path: str
+    file: Path | None
+    config: Path | None
+
+    @property
+    def version(self) -> tuple[tuple[int, int] | None, ...]:
+        """Changes with the files."""
+        return tuple(_version(f) for f in (self.file, self.config))
+
+
+def _version(file: Path | None) -> tuple[int, int] | None:
+    stat = file.stat() if file is not None and file.is_file() else None
+    return (stat.st_mtime_ns, stat.st_size) if stat else None
+
+
+def load_class(origin: Origin) -> Any:
+    """Raises ``ParamError``; ``NotFound`` where the file is not there."""
+    module, _, name = origin.path.rpartition(":")
+    if bool(module) == (origin.file is not None):
         raise ldt.ParamError(
-            f"the model '{path}' cannot be imported: {exc}",
+            f"model: '{origin.path}' does not say where the class is",
             code="no model",
-            fix="write package.module:Class, of a package that is installed in this environment",
+            fix="write package.module:Class; or the name of the class alone, and its Python file under file:",
+        )
+    try:
+        found = getattr(importlib.import_module(module) if module else _of_file(origin.file), name)
+    except ldt.LdtError:
+        raise
+    except Exception as exc:  # whatever a module does when it is imported
+        raise ldt.ParamError(
+            f"the model '{origin.path}' cannot be imported: {exc}",
+            code="no model",
+            fix="name a class of a package that is installed in this environment, or of a file that Python can read",
         ) from exc
     missing = [m for m in ("initialize", "update", "finalize", "get_value") if not hasattr(found, m)]
     if missing:
         raise ldt.ParamError(
-            f"'{path}' has no {', '.join(missing)}", code="no model", fix="name a class with the BMI 2.0"
+            f"'{origin.path}' has no {', '.join(missing)}",
+            code="no model",
+            fix="name a class with the BMI 2.0",
         )
     return found
 
 
+def _of_file(file: Path | None) -> Any:
+    """The module of a file, named by its content, so that a saved state finds its class in any process."""
+    assert file is not None
+    if not file.is_file():
+        raise ldt.NotFound(f"the model's file {file} is not there", fix="correct file:")
+    name = f"ldt_bmi_{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def start_model(origin: Origin) -> Any:
+    """The model, initialized. Raises ``ParamError`` where it does not start."""
+    instance = load_class(origin)()
+    if origin.config is not None and not origin.config.is_file():
+        raise ldt.NotFound(f"the configuration {origin.config} is not there", fix="correct config:")
+    try:
+        instance.initialize("" if origin.config is None else str(origin.config))
+    except Exception as exc:  # whatever its reader meets first
+        raise ldt.ParamError(
+            f"the model '{origin.path}' does not start: {type(exc).__name__}: {exc!s:.200}",
+            code="no model",
+            fix="correct the file under config:",
+        ) from exc
+    return instance
+
+
 @contextlib.contextmanager
-def opened(path: str, config: Path | None) -> Iterator[Any]:
+def opened(origin: Origin) -> Iterator[Any]:
     """The model, initialized, and finalized at the end."""
-    instance = start_model(path, config)
+    instance = start_model(origin)
     try:
         yield instance
     finally:
         instance.finalize()
 
 
-def start_model(path: str, config: Path | None) -> Any:
-    instance = load_class(path)()
-    if config is not None and not config.is_file():
-        raise ldt.NotFound(f"the configuration {config} is not there", fix="correct config:")
-    instance.initialize("" if config is None else str(config))
-    return instance
-
-
-def describe(path: str, config: Path | None) -> Description:
-    stat = config.stat() if config is not None and config.is_file() else None
-    return _describe(path, config, (stat.st_mtime_ns, stat.st_size) if stat else None)
+def describe(origin: Origin) -> Description:
+    return _describe(origin, origin.version)
 
 
 @lru_cache(maxsize=16)
-def _describe(path: str, config: Path | None, version: tuple[int, int] | None) -> Description:
-    with opened(path, config) as bmi:
+def _describe(origin: Origin, version: tuple[tuple[int, int] | None, ...]) -> Description:
+    with opened(origin) as bmi:
         inputs = {n: _variable(bmi, n) for n in bmi.get_input_var_names()}
         outputs = {n: _variable(bmi, n) for n in bmi.get_output_var_names()}
         places = {v.place for v in [*inputs.values(), *outputs.values()] if v.place}

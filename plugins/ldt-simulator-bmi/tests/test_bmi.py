@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,44 @@ def test_a_resumed_run_equals_the_whole_run(make: Make, plate: Path) -> None:
     assert step(whole, 1, 2)[HEAT] == step(tail, 1, 2)[HEAT]
 
 
+def test_torn_and_foreign_states_are_refused_and_never_unpickled(make: Make, plate: Path) -> None:
+    one = make("bmi_heat:Heat", config=plate, state="pickle")
+    step(one, 0, 1)
+    good, tank = one.get_state(), make("bmi_heat:Tank", state="pickle").get_state()
+    for state in (b"", good[:-1], good[:30], good + b"0", tank, pickle.dumps(one._bmi)):
+        with pytest.raises(ldt.InputError, match="no state of 'bmi_heat:Heat'"):
+            one.set_state(state)
+    assert one.get_state() == good
+
+
+def test_a_class_can_come_from_a_file(make: Make, plate: Path, tmp_path: Path) -> None:
+    file = tmp_path / "my_heat.py"
+    file.write_bytes((Path(__file__).parent / "models" / "bmi_heat.py").read_bytes())
+    mine = make("Heat", file=str(file), config=plate, state="pickle")
+    assert step(mine, 0, 1)[HEAT] == step(make("bmi_heat:Heat", config=plate), 0, 1)[HEAT]
+    again = make("Heat", file=str(file), config=plate, state="pickle")
+    again.set_state(mine.get_state())
+    assert step(again, 1, 2)[HEAT] == step(mine, 1, 2)[HEAT]
+
+
+def test_what_a_model_refuses_is_told_and_it_begins_anew(make: Make) -> None:
+    one = make("bmi_heat:Shy")
+    with pytest.raises(ldt.InputError, match=r"refuses to go on(.|\n)*no more than 1 m/h"):
+        step(one, 0, HOUR, inflow=ldt.Table({"inflow": [2.0]}))
+    with pytest.raises(ldt.InputError, match="failed in its middle"):
+        step(one, 0, HOUR, inflow=ldt.Table({"inflow": [0.0]}))
+    one.initialize({})
+    assert step(one, 0, HOUR)["hours"]["hours"][0] == 1
+
+
+def test_nothing_is_asked_of_a_model_that_has_ended(make: Make) -> None:
+    one = make("bmi_heat:Tank", state="pickle")
+    one.finalize()
+    for call in (lambda: step(one, 0, HOUR), one.get_state, lambda: one.set_state(b"")):
+        with pytest.raises(ldt.Unsupported, match="not initialized"):
+            call()
+
+
 def test_state_is_offered_only_where_it_is_asked_for(make: Make) -> None:
     one = make("bmi_heat:Tank")
     assert one.capabilities() == set()
@@ -161,6 +200,10 @@ def test_units_of_udunits_become_ucum(said: str, code: str | None) -> None:
         ({"model": "bmi_heat:Odd"}, ["the unit 'buckets'", "units: {inflow: CODE}"]),
         ({"model": "bmi_heat:Tank", "outputs": ["depth"]}, ["outputs names 'depth'", "level"]),
         ({"model": "bmi_heat:Tank", "config": "none.yaml"}, ["none.yaml is not there"]),
+        ({"model": "bmi_heat:Heat", "config": __file__}, ["'bmi_heat:Heat' does not start"]),
+        ({"model": "Tank"}, ["'Tank' does not say where the class is"]),
+        ({"model": "bmi_heat:Tank", "file": __file__}, ["does not say where the class is"]),
+        ({"model": "Tank", "file": "none.py"}, ["none.py is not there"]),
     ],
 )
 def test_what_is_no_bmi_model_is_refused(params: dict[str, Any], words: list[str]) -> None:

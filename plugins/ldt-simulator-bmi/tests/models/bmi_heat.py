@@ -181,3 +181,10 @@ class Moons(Tank):
 class Stuck(Tank):
     def update(self):
         pass
+
+
+class Shy(Tank):
+    def update(self):
+        if self.values["inflow"][0] > 1:
+            raise ValueError("no more than 1 m/h")
+        super().update()
