@@ -114,6 +114,12 @@ class Osm(ldt.DataSource):
     def read(self, query: ldt.Query) -> ldt.Tables:
         params: Any = self.params
         wanted = set(self.outputs if query.outputs is None else query.outputs)
+        if unknown := sorted(wanted - set(self.outputs)):
+            raise ldt.InputError(
+                f"there is no port '{unknown[0]}'", where="osm", fix=f"ask for {', '.join(self.outputs)}"
+            )
+        if not wanted:
+            return {}
         found = scan(params.file.path, wanted, params.place_keys, self.context)
         tables: dict[str, ldt.Table] = {}
         if "streets" in wanted:

@@ -252,6 +252,16 @@ def test_only_what_is_asked_for_is_read(draw: Drawing, tmp_path: Path) -> None:
     assert {n: len(t) for n, t in dict(source.read(ldt.Query(outputs=("trees",)))).items()} == {"trees": 1}
 
 
+def test_a_port_that_is_not_there_is_refused_and_none_asked_for_is_nothing(
+    draw: Drawing, tmp_path: Path
+) -> None:
+    draw.node(10, 50, natural="tree")
+    source = Osm({"file": str(draw.write(tmp_path / "a.osm"))})
+    with pytest.raises(ldt.InputError, match="no port 'roofs'"):
+        source.read(ldt.Query(outputs=("trees", "roofs")))
+    assert source.read(ldt.Query(outputs=())) == {}
+
+
 def test_a_file_without_any_of_it_gives_empty_tables(draw: Drawing, tmp_path: Path) -> None:
     draw.way([(10, 50), (10.1, 50)], railway="rail")
     tables, flags = _read(draw.write(tmp_path / "a.osm"))
