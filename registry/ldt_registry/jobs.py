@@ -6,13 +6,13 @@ new key (a serial is part of it). Handlers must bear to be called again: a worke
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .database import now
@@ -22,7 +22,7 @@ from .schema import job
 
 ATTEMPTS = 5
 LEASE = timedelta(minutes=5)
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
@@ -103,7 +103,7 @@ def work_once(registry: Registry, handlers: Mapping[str, Handler]) -> bool:
     try:
         handlers[taken.kind](registry, taken)
     except Exception as exc:
-        log.exception("job failed", kind=taken.kind, key=taken.key, attempt=taken.attempts)
+        log.exception("attempt %d of the job %s %s failed", taken.attempts, taken.kind, taken.key)
         with registry.database.write() as connection:
             fail(connection, taken, f"{type(exc).__name__}: {exc}")
     else:
@@ -146,7 +146,7 @@ class Worker:
                         waited[seconds] = 0.0
                         call(self.registry)
             except Problem as exc:  # the database is away: wait for it
-                log.warning("jobs wait", why=exc.what)
+                log.warning("jobs wait: %s", exc.what)
             except Exception:
                 log.exception("jobs wait")
             self._stop.wait(self.pause)

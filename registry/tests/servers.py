@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import secrets
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
+import httpx
 import psycopg
 import uvicorn
 from ldt_registry.app import create_app
@@ -164,8 +166,6 @@ class S3Server:
 
     def new_bucket(self) -> dict[str, Any]:
         """Settings of an empty bucket."""
-        import httpx
-
         name = f"bucket-{secrets.token_hex(6)}"
         httpx.put(f"{self.address}/{name}").raise_for_status()
         return {
@@ -215,6 +215,120 @@ class Served:
         self.server.should_exit = True
         self.thread.join(30)
         self.socket.close()
+
+
+class Process:
+    """A registry served by its own command in a process of its own, which can be killed and started again."""
+
+    def __init__(self, home: Path, *, before: tuple[str, ...] = (), **settings: Any) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.command = [
+            *before,
+            sys.executable,
+            "-m",
+            "ldt_core.cli",
+            "registry",
+            "serve",
+            "--home",
+            str(home),
+        ]
+        told = {"keep_free": 0, "keep_free_share": 0, "port": self.port} | settings
+        self.env = os.environ | {
+            f"LDT_REGISTRY_{k.upper()}": str(v) for k, v in told.items() if v is not None
+        }
+        self.log = home.parent / "server.log"
+        self.client = httpx.Client(timeout=5)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> float:
+        """Start it; how many seconds until it can work."""
+        began = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, env=self.env, stdout=log, stderr=log)
+        until(self._ready, what="the registry", seconds=60)
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        """As a power cut ends it: no handler runs."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.client.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise RuntimeError(self.log.read_text(encoding="utf-8"))
+        try:
+            return self.client.get(f"{self.address}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Proxy:
+    """Between the registry and a server on a port of this machine: refuses, or answers late, when told to."""
+
+    def __init__(self, target: int) -> None:
+        self.target, self.delay = target, 0.0
+        self._listener: socket.socket | None = None
+        self._open: set[socket.socket] = set()
+        self.port = 0
+        self.restore()
+
+    def restore(self) -> None:
+        """Let everything through."""
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(64)
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
+
+    def cut(self) -> None:
+        """End all connections and refuse new ones."""
+        assert self._listener is not None
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._listener = None
+        for one in list(self._open):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self._open |= {near, far}
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=[one, other], daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                if self.delay and sink in self._open:
+                    time.sleep(self.delay)
+                sink.sendall(piece)
+        for one in (source, sink):
+            self._open.discard(one)
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
 
 
 def until(condition: Any, *, what: str, seconds: float = 30.0) -> None:

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from .. import audit
+from .. import audit, journal
 from ..blobs import sweep_staging
 from ..database import locked, now
 from ..registry import Registry
-from ..schema import attempt, blob, claim, head, job, metadata, oidc_jti, web_session
+from ..schema import attempt, blob, claim, job, metadata, oidc_jti, web_session
 
 BATCH = 500
 
@@ -42,7 +42,7 @@ def references() -> list[sa.Column[str]]:
 
 
 def collect(registry: Registry, unused: timedelta | None = None) -> Collected:
-    """Remove what has been unused for so long (default: the setting ``keep_unused``)."""
+    """Remove what has been unused for so long (default: the setting ``keep_unused``), and what killed uploads left."""
     unused = registry.settings.keep_unused if unused is None else unused
     claims = _condemn(registry, unused)
     count, size = _delete_condemned(registry)
@@ -54,13 +54,14 @@ def collect(registry: Registry, unused: timedelta | None = None) -> Collected:
         connection.execute(sa.delete(job).where(job.c.state == "done", job.c.ended_at < at - unused))
         if count:
             audit.record(connection, "system", "bytes-collected", "blobs", count=count, size=size)
-    return Collected(count, size, sweep_staging(registry.blobs, unused.total_seconds()), claims)
+    under_way = 2 * registry.settings.upload_seconds
+    return Collected(count, size, sweep_staging(registry.blobs, under_way), claims)
 
 
 def _condemn(registry: Registry, unused: timedelta) -> int:
     """Mark what may be deleted; the number of claims whose lease has ended."""
     with registry.database.write() as connection:
-        connection.execute(locked(connection, sa.select(head.c.serial)))  # nobody publishes meanwhile
+        journal.hold(connection)  # nobody publishes meanwhile
         at = now(connection)
         ended = connection.execute(sa.delete(claim).where(claim.c.lease_until <= at)).rowcount
         old = sa.select(blob.c.sha256).where(blob.c.state != "condemned", blob.c.touched <= at - unused)
