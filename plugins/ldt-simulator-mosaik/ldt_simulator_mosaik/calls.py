@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import inspect
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, Protocol
 
 import ldt_core as ldt
+
+from .loading import Refused, load_class
 
 _START_TIME = 60.0
 _END_TIME = 5.0
@@ -26,26 +28,10 @@ class Calls(Protocol):
 
 
 class InProcess:
-    """A class of this environment, named ``package.module:Class``."""
+    """A class of this environment, or of a file; see ``load_class``."""
 
-    def __init__(self, path: str) -> None:
-        module, _, name = path.partition(":")
-        try:
-            kind = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError, SyntaxError) as exc:
-            raise ldt.ParamError(
-                f"the simulator '{path}' cannot be imported: {exc}",
-                code="no simulator",
-                fix="write package.module:Class, of a package that is installed in this environment",
-            ) from exc
-        missing = [m for m in ("init", "create", "step", "get_data") if not hasattr(kind, m)]
-        if missing:
-            raise ldt.ParamError(
-                f"'{path}' has no {', '.join(missing)}",
-                code="no simulator",
-                fix="name a subclass of mosaik_api_v3.Simulator",
-            )
-        self.instance = kind()
+    def __init__(self, path: str, file: Path | None) -> None:
+        self.instance = load_class(path, file)()
 
     def call(self, name: str, *arguments: Any, **words: Any) -> Any:
         method = getattr(self.instance, name, None)
@@ -118,7 +104,7 @@ class Program:
         try:
             return self._loop.run_until_complete(self._channel.send([name, list(arguments), words]))
         except RemoteException as exc:
-            raise RuntimeError(f"{name}: {exc.remote_type}: {exc.remote_msg}") from exc
+            raise Refused(f"{name}: {exc.remote_type}: {exc.remote_msg}") from exc
         except (asyncio.IncompleteReadError, ConnectionError) as exc:
             code = self._process.wait(_END_TIME) if self._process else None
             raise RuntimeError(f"the simulator ended in {name} with exit code {code}") from exc

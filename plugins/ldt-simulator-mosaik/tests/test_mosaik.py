@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,6 +166,57 @@ def test_a_resumed_run_equals_the_whole_run(make: Make) -> None:
     assert step(whole, 900, 2000)["Sky"] == step(tail, 900, 2000)["Sky"]
 
 
+STORE: dict[str, Any] = {
+    "simulator": "Store",
+    "file": str(SIMS / "town_sims.py"),
+    "create": [{"model": "Battery", "count": 2, "params": {"energy": 10.0}}],
+    "inputs": {"power": {"unit": "kW"}},
+    "outputs": {"energy": {"unit": "kW.h"}},
+    "state": "pickle",
+}
+
+
+def test_a_class_can_come_from_a_file(make: Make) -> None:
+    one = make(STORE)
+    out = step(one, 0, 3600, power=ldt.Table({"id": ["battery-1"], "power": [5.0]}))["Battery"]
+    assert out["energy"].tolist() == [10.0, pytest.approx(14.9)]
+    other = make(STORE)
+    other.set_state(one.get_state())
+    assert other.get_state() == one.get_state()
+    assert step(other, 3600, 7200)["Battery"] == step(one, 3600, 7200)["Battery"]
+
+
+def test_torn_and_foreign_states_are_refused_and_never_unpickled(make: Make) -> None:
+    one = make(STORE)
+    step(one, 0, 60)
+    good, sun = one.get_state(), make(SUN, state="pickle").get_state()
+    for state in (b"", good[:-1], good[:30], good + b"0", sun, pickle.dumps(one._calls.instance)):  # type: ignore[union-attr]
+        with pytest.raises(ldt.InputError, match="no state of 'Store'"):
+            one.set_state(state)
+    assert one.get_state() == good
+
+
+def test_what_a_simulator_refuses_is_told_and_it_begins_anew(make: Make) -> None:
+    """A panel that is not fed has no answer."""
+    params = {"simulator": PV, "init": CLOCK, "create": [{"model": "PV", "params": PANEL}]}
+    one = make({**params, "inputs": LIGHT, "outputs": POWER})
+    with pytest.raises(ldt.InputError, match="refuses to step at 0: KeyError: 'PV_0'"):
+        step(one, 0, 900)
+    light = ldt.Table({"id": ["PV_0"], "dni": [500.0]})
+    with pytest.raises(ldt.InputError, match="failed in its middle"):
+        step(one, 0, 900, dni=light)
+    one.initialize({})
+    assert len(step(one, 0, 900, dni=light)["PV"]) == 1
+
+
+def test_nothing_is_asked_of_a_simulator_that_has_ended(make: Make) -> None:
+    one = make(STORE)
+    one.finalize()
+    for call in (lambda: step(one, 0, 60), one.get_state, lambda: one.set_state(b"")):
+        with pytest.raises(ldt.Unsupported, match="not initialized"):
+            call()
+
+
 def test_state_is_offered_only_where_it_is_asked_for(make: Make) -> None:
     one = make(SUN)
     assert one.capabilities() == set()
@@ -180,13 +232,17 @@ def test_state_is_offered_only_where_it_is_asked_for(make: Make) -> None:
         ({"simulator": None}, ["either simulator: or command:"]),
         ({"command": "x"}, ["either simulator: or command:"]),
         ({"create": [{"model": "Moon"}]}, ["the model 'Moon'", "Sky"]),
+        ({"simulator": "Sun"}, ["'Sun' does not say where the class is"]),
+        ({"file": str(SIMS / "town_sims.py")}, ["does not say where the class is"]),
+        ({"simulator": "Sun", "file": "none.py"}, ["none.py is not there"]),
+        ({"init": {"moons": 2}}, ["does not start", "moons"]),
         ({"outputs": {"heat": {"unit": "W"}}}, ["outputs names 'heat'", "dni"]),
         ({"simulator": None, "command": "/nowhere/sim %(addr)s"}, ["'/nowhere/sim' cannot be started"]),
         ({"simulator": None, "command": "%(python)s -c pass %(addr)s"}, ["ended with exit code 0"]),
     ],
 )
 def test_what_is_no_simulator_is_refused(change: dict[str, Any], words: list[str]) -> None:
-    with pytest.raises((ldt.ParamError, ldt.Unavailable)) as caught:
+    with pytest.raises((ldt.ParamError, ldt.NotFound, ldt.Unavailable)) as caught:
         Mosaik(SUN | change).ports()
     assert caught.value.fix
     for word in words:
@@ -220,3 +276,6 @@ def test_ids_that_do_not_pair_are_told(make: Make) -> None:
     one = make({**params, "inputs": LIGHT, "outputs": POWER})
     with pytest.raises(ldt.InputError, match="'PV_9', which is no entity of PV"):
         step(one, 0, 900, dni=ldt.Table({"id": ["PV_9"], "dni": np.array([1.0])}))
+    twice = ldt.Table({"id": ["PV_0", "PV_0"], "dni": [1.0, 2.0]})
+    with pytest.raises(ldt.InputError, match="names an entity twice"):
+        one.step({"dni": twice}, 900 * ldt.SECOND)

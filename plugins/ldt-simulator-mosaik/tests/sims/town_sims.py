@@ -30,6 +30,33 @@ class Sun(mosaik_api_v3.Simulator):
         return {e: {"dni": self.base[e] + self.now / 100} for e in outputs}
 
 
+class Store(mosaik_api_v3.Simulator):
+    """Time-based: batteries that are charged; steps every minute, energy in kWh, power in kW."""
+
+    def __init__(self):
+        attrs = {"public": True, "params": ["energy"], "attrs": ["power", "energy", "losses"]}
+        super().__init__({"type": "time-based", "models": {"Battery": attrs}})
+
+    def init(self, sid, time_resolution):
+        self.energy, self.losses = {}, {}
+        return self.meta
+
+    def create(self, num, model, energy):
+        made = [f"battery-{len(self.energy) + i}" for i in range(num)]
+        self.energy.update(dict.fromkeys(made, energy))
+        return [{"eid": e, "type": model} for e in made]
+
+    def step(self, time, inputs, max_advance):
+        for entity in self.energy:
+            power = sum(inputs.get(entity, {}).get("power", {}).values())
+            self.losses[entity] = 0.02 * abs(power) / 60
+            self.energy[entity] += power / 60 - self.losses[entity]
+        return time + 60
+
+    def get_data(self, outputs):
+        return {e: {a: getattr(self, a)[e] for a in attrs} for e, attrs in outputs.items()}
+
+
 class Bank(mosaik_api_v3.Simulator):
     """Hybrid, with children: an account adds what comes; it speaks only when it has something new."""
 
