@@ -64,6 +64,7 @@ def package_manifest(package: str, distribution: str, version: str) -> dict[str,
         "components": [describe(components[i]) for i in sorted(components)],
         "commands": [dict(c) for c in getattr(module, "COMMANDS", [])],
         **({"engines": [{"name": n} for n in sorted(engines)]} if engines else {}),
+        **({"twins": list(module.TWINS)} if hasattr(module, "TWINS") else {}),
     }
 
 

@@ -164,6 +164,8 @@ def _wheel(artefact: Artefact, kind: Any, vendor: Path | None, progress: Progres
         return _with_vendor(target, vendor)
     offers = [o for o in environment.offers().offers if o.distribution == artefact.name]
     target.drivers = {o.id: ProcessDriver(o, Place(environment)) for o in offers}
+    if not offers:
+        target.notes.append("It offers no component: judged is the package alone.")
     if vendor is None and offers:
         vendor = _beside(Path(offers[0].folder))
     return _with_vendor(target, vendor)

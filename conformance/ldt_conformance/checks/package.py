@@ -65,8 +65,12 @@ def _manifest_problems(manifest: Mapping[str, Any], artefact: Artefact) -> Itera
     if not isinstance(components, list):
         yield "it has no list of components"
         return
-    if not components and not manifest.get("commands") and not manifest.get("engines"):
-        yield "it offers nothing: no component, no command, no engine"
+    twins = manifest.get("twins", [])
+    if not components and not manifest.get("commands") and not manifest.get("engines") and not twins:
+        yield "it offers nothing: no component, no command, no engine, no twin"
+    for twin in twins:
+        if f"{artefact.package}/{twin}" not in artefact.files:
+            yield f"the wheel lacks the twin file '{twin}' that it lists"
     for component in components:
         if not isinstance(component, dict) or not isinstance(component.get("id"), str):
             yield f"a component of it has no id: {component!r:.80}"

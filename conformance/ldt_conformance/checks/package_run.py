@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from ..package_trial import PackageTrial
 from ..pythons import others
 from ..sandbox import unavailable
 from ..seen import Seen
-from ..trial import CannotTell, Trial
+from ..trial import CannotTell, NotApplicable, Trial
 from . import check
 
 _SUSPICIOUS = re.compile(r"(^|_)(password|passwd|passphrase|secret|token|api_?key|access_?key|credentials?)$")
@@ -143,12 +143,19 @@ def _lines(seen: Seen, prefix: str, events: tuple[str, ...] = ()) -> list[str]:
 # -- the example under watch -----------------------------------------------------------------------------------
 
 
+def _offers(trial: Trial) -> Sequence[Offer]:
+    bench = cast(PackageTrial, trial).bench
+    if not bench.artefact.manifest["components"]:
+        raise NotApplicable("it offers no component: commands, engines or twins alone")
+    return bench.offers()
+
+
 def _each(trial: Trial) -> Iterator[tuple[Offer, Mapping[str, Any], Observed]]:
     """Every component with its manifest and what it did in its example; which must have run to its end."""
     bench = cast(PackageTrial, trial).bench
-    offers = bench.offers()
+    offers = _offers(trial)
     if not offers:
-        raise CannotTell("the package offers no component that could be run")
+        raise CannotTell("nothing of what its manifest lists could be found to be run")
     for offer in offers:
         manifest, found = offer.describe(), bench.observed(offer, trial.requirement)
         if found.seen.ended_by:
@@ -255,7 +262,7 @@ def it_takes_no_more_than_it_declares(trial: Trial) -> None:
 @check("LDT-PKG-SECR-01")
 def secrets_stay_secret(trial: Trial) -> None:
     bench = cast(PackageTrial, trial).bench
-    for offer in bench.offers():
+    for offer in _offers(trial):
         manifest = offer.describe()
         for name, schema in manifest["params"].get("properties", {}).items():
             texts = "string" in str(schema.get("type", schema.get("anyOf", "")))

@@ -42,15 +42,22 @@ EXAMPLES = {"zoo-toll": Example(params={"rate": 2.0, "token": "swordfish"}, wind
 
 @dataclass(frozen=True)
 class PackageSpecimen:
-    """A package of the zoo. ``fails`` is the one requirement that it breaks; None: it is good."""
+    """A package of the zoo. ``fails`` is the one requirement that it breaks; None: it is good. ``offered`` is the change that
+    the version before it had, too."""
 
     name: str
     change: Callable[[Files], None]
     fails: str | None = None
+    offered: Callable[[Files], None] = lambda contents: None
 
     def opened(self, folder: Path) -> Artefact:
         """Its wheel, below ``folder``, with the version that was certified before it."""
-        previous = write(_before, folder / "before")
+
+        def before(contents: Files) -> None:
+            self.offered(contents)
+            _before(contents)
+
+        previous = write(before, folder / "before")
         return replace(open_wheel(self.wheel(folder)), previous=previous)
 
     def wheel(self, folder: Path) -> Path:
@@ -110,7 +117,18 @@ def _needed(name: str) -> list[dict[str, str]]:
     return [{"type": "library", "name": n, "purl": f"pkg:pypi/{n}"} for n in sorted(found)]
 
 
-_ALL = [PackageSpecimen("good", lambda contents: None)]
+def _offers_a_twin_alone(contents: Files) -> None:
+    """No component: what only a component can do is not asked of it."""
+    manifest = json.loads(contents[f"{PACKAGE}/component.json"])
+    contents[f"{PACKAGE}/component.json"] = render({**manifest, "components": [], "twins": ["twin.yaml"]})
+    contents[f"{PACKAGE}/twin.yaml"] = "ldt: 1\n"
+    contents[CODE] = '"""A twin."""\n'
+
+
+_ALL = [
+    PackageSpecimen("good", lambda contents: None),
+    PackageSpecimen("good_without_components", _offers_a_twin_alone, offered=_offers_a_twin_alone),
+]
 
 
 def packages() -> list[PackageSpecimen]:
@@ -135,6 +153,12 @@ def _replace(contents: Files, file: str, old: str, new: str) -> None:
 def manifest_made_at_import(contents: Files) -> None:
     manifest = contents.pop(f"{PACKAGE}/component.json")
     contents[CODE] += f"\nfrom pathlib import Path\nMANIFEST = {json.dumps(manifest)!r}\n"
+
+
+@_mutant("LDT-PKG-META-01")
+def lists_a_twin_that_is_not_there(contents: Files) -> None:
+    _offers_a_twin_alone(contents)
+    del contents[f"{PACKAGE}/twin.yaml"]
 
 
 @_mutant("LDT-PKG-META-01")
