@@ -67,18 +67,19 @@ def run(
 
 
 def make_project(
-    folder: Path, name: str, version: str = "1.0.0", *, backend: str = "hatchling", body: str = ""
+    folder: Path, name: str, version: str = "1.0.0", *, backend: str = "hatchling", needs: str = ""
 ) -> Path:
     """A distribution of one package, with a long description, as a developer would have it."""
     package = name.replace("-", "_")
     (folder / package).mkdir(parents=True)
-    (folder / package / "__init__.py").write_text(f'"""A package."""\n{body}\n', encoding="utf-8")
+    (folder / package / "__init__.py").write_text('"""A package."""\n', encoding="utf-8")
     (folder / "README.md").write_text("# A package\n\nÜber Wärme.\n" + "word " * 1000, encoding="utf-8")
     (folder / "pyproject.toml").write_text(
         f'{BACKENDS[backend]}\n[project]\nname = "{name}"\nversion = "{version}"\ndescription = "A package"\n'
         'readme = "README.md"\nrequires-python = ">=3.11"\nlicense = "Apache-2.0"\nkeywords = ["a", "b"]\n'
         'authors = [{name = "Ann", email = "ann@example.org"}]\n'
         'classifiers = ["Topic :: Scientific/Engineering", "Typing :: Typed"]\n'
+        f"dependencies = {[needs] if needs else []}\n"
         '[project.urls]\nSource = "https://example.org/source"\nDocs = "https://example.org/docs"\n',
         encoding="utf-8",
     )

@@ -26,14 +26,14 @@ def make_wheel(
     *,
     body: str = "",
     tag: str = "py3-none-any",
-    spelling: str = "",
+    needs: str = "",
 ) -> tuple[str, bytes]:
     """(filename, bytes) of a wheel with one module, METADATA, WHEEL and a true RECORD."""
     stem = name.replace("-", "_")
     info = f"{stem}-{version}.dist-info"
     members = {
         f"{stem}/__init__.py": f'"""A package."""\n{body}\n'.encode(),
-        f"{info}/METADATA": metadata(name, version),
+        f"{info}/METADATA": metadata(name, version, needs),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n".encode(),
     }
     record = "".join(
@@ -45,7 +45,7 @@ def make_wheel(
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, data in members.items():
             archive.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
-    return f"{spelling or stem}-{version}-{tag}.whl", buffer.getvalue()
+    return f"{stem}-{version}-{tag}.whl", buffer.getvalue()
 
 
 def make_sdist(name: str = "heat-load", version: str = "1.0") -> tuple[str, bytes]:
@@ -59,10 +59,11 @@ def make_sdist(name: str = "heat-load", version: str = "1.0") -> tuple[str, byte
     return f"{stem}.tar.gz", buffer.getvalue()
 
 
-def metadata(name: str, version: str) -> bytes:
+def metadata(name: str, version: str, needs: str = "") -> bytes:
     return (
         f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\nSummary: Degrees above comfort\n"
         "Requires-Python: >=3.11\nLicense-Expression: Apache-2.0\n"
+        + (f"Requires-Dist: {needs}\n" if needs else "")
     ).encode()
 
 

@@ -24,6 +24,7 @@ import uvicorn
 from ldt_registry.app import create_app
 from ldt_registry.checkers import Checkers
 from ldt_registry.registry import Registry
+from starlette.types import Message, Receive, Scope, Send
 
 
 class Postgresql:
@@ -199,9 +200,18 @@ class Served:
 
     def __init__(self, registry: Registry, checkers: Checkers | None = None) -> None:
         self.registry = registry
-        config = uvicorn.Config(
-            create_app(registry, checkers), log_level="warning", lifespan="on", timeout_graceful_shutdown=1
-        )
+        self.asked: list[tuple[str, str, int]] = []  # (method, path, status) of every answer
+        app = create_app(registry, checkers)
+
+        async def noting(scope: Scope, receive: Receive, send: Send) -> None:
+            async def note(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    self.asked.append((scope["method"], scope["path"], message["status"]))
+                await send(message)
+
+            await app(scope, receive, note)
+
+        config = uvicorn.Config(noting, log_level="warning", lifespan="on", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
         # With its protocol named, asyncio sends small answers at once; else each waits 40 ms for an acknowledgement.
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
