@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from ..blobs import Staged
 from ..multipart import Form, FormReader, Limits, paced
-from ..problems import Malformed, Problem
+from ..problems import Malformed, Problem, TooSlow
 from ..registry import Registry
 from ..upload import admit, publish
 
@@ -44,7 +44,8 @@ async def upload(request: Request) -> Response:
     except ClientDisconnect:
         raise Malformed("The connection ended before the upload did.") from None
     except Problem as problem:
-        if "expect" in request.headers or not await _drain(body):
+        waits = isinstance(problem, TooSlow) or "expect" in request.headers  # it sends nothing now
+        if waits or not await _drain(body):
             problem.headers.setdefault("Connection", "close")
         raise
     return PlainTextResponse(f"{'published' if done.new else 'already published'}: {done.filename}\n")
