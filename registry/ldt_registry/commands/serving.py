@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import fcntl
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from .opening import opened, say, settings_of
 
 # What follows a change, by the kind of its job: a subject adds its handler here.
 HANDLERS: dict[str, Handler] = {}
+
+
+# Slow clients hold a connection each; as many as these wait before anybody else does.
+CONNECTIONS = 8192
 
 
 def init(options: argparse.Namespace) -> int:
@@ -37,6 +42,8 @@ def serve(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if settings.port == 0:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * CONNECTIONS)), hard))
     registry = Registry.open(settings)
     with _alone(settings.home):
         new = initialise(registry)
@@ -63,6 +70,8 @@ async def _serve(app: object, host: str, port: int) -> None:
         port,
         interface=Interfaces.ASGI,
         websockets=False,
+        backlog=1024,
+        backpressure=CONNECTIONS,
         log_level=LogLevels.warning,
         http1_settings=HTTP1Settings(header_read_timeout=10_000),  # a client that sends no headers is let go
     )
