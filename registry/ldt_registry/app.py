@@ -16,7 +16,7 @@ from .listing import Listing
 from .problems import MEDIA_TYPE, Malformed, Problem
 from .registry import Registry
 from .shelf import Shelf
-from .web import files, health, legacy
+from .web import account, files, health, legacy
 from .web.simple import SimpleIndex
 
 
@@ -43,7 +43,7 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.registry = registry
     app.state.shelf = Shelf(listing)
     app.state.checkers = checking
-    for routes in (health, legacy, files):
+    for routes in (health, legacy, files, account):
         app.include_router(routes.router)
     index = SimpleIndex(app.state.shelf, registry.settings.public_url)
     app.router.routes += [Route("/simple", index), Mount("/simple", index)]

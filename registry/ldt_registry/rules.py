@@ -49,7 +49,7 @@ def ask(
 ) -> Standing:
     """Every rule in turn. Raises the problem of the first that is broken."""
     refuse_switched_off(connection, "read-only", "no-uploads")
-    owned = require_upload(connection, identity, found.norm_name)
+    owned = require_upload(connection, identity, found.norm_name, found.canonical)
     if _is_published(connection, found, sha256):
         return Standing(owned, published=True)
     _refuse_blocked(connection, sha256)

@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         2.0, gt=0, description="seconds that a request waits for the database before it is refused"
     )
     token_days: int = Field(90, gt=0, le=366)
+    projects_per_hour: int = Field(100, gt=0, description="new projects of one account")
+    proxies: int = Field(0, ge=0, description="proxies in front that add to X-Forwarded-For")
+    trusted_hosts: frozenset[str] = Field(
+        frozenset(), description="NAME:PORT of servers in the own network that may be asked, such as GitLab's"
+    )
+    audience: str = Field("ldt-registry", description="for whom tokens of trusted publishers are made")
 
     @field_validator("public_url", "s3_endpoint")
     @classmethod

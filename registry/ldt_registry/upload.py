@@ -29,7 +29,7 @@ from .multipart import Form
 from .names import normalise, skeleton
 from .problems import Down, Malformed, NoSpace, TooLarge
 from .registry import Registry
-from .rights import Owner
+from .rights import Owner, settle
 from .rules import Standing, ask, refuse_switched_off
 from .schema import blob, claim, file, project, release
 from .tokens import Identity, authenticate
@@ -50,9 +50,9 @@ class _Condemned(Exception):
     """The collector is about to delete these bytes."""
 
 
-def admit(registry: Registry, header: str | None, length: int | None) -> Identity:
+def admit(registry: Registry, header: str | None, length: int | None, network: str = "") -> Identity:
     """Who uploads, before a byte of the body is read. Raises what can be known by then."""
-    identity = authenticate(registry, header)
+    identity = authenticate(registry, header, network)
     with registry.database.read() as connection:
         refuse_switched_off(connection, "read-only", "no-uploads")
     settings = registry.settings
@@ -275,7 +275,7 @@ class _Upload:
             return int(owned.id)
         name = self._found.norm_name
         audit.record(connection, self._identity.actor, "project-made", name)
-        return _insert(
+        made = _insert(
             connection,
             project,
             name=self._found.name,
@@ -285,6 +285,8 @@ class _Upload:
             account_id=owned.account_id,
             created_at=now(connection),
         )
+        settle(self._registry, connection, self._identity, name, made)
+        return made
 
     def _release(self) -> None:
         """Let go of the claims; where that fails, their lease ends by itself."""

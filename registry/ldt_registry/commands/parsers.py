@@ -62,4 +62,53 @@ def add_keeping(sub: Sub, shared: argparse.ArgumentParser) -> None:
     restore.set_defaults(call=_call("keeping.restore"))
 
 
-ALL = [add_serving, add_keeping]
+def add_people(sub: Sub, shared: argparse.ArgumentParser) -> None:
+    user = _family(sub, "user", "accounts: add, list, give a role, suspend", "people.user")
+    add = user("add", shared, "make an account", "name")
+    add.add_argument("--email")
+    add.add_argument("--role", default="user", help="user, certifier, moderator or admin (default: user)")
+    add.add_argument("--password", action="store_true", help="ask for one; else the account has tokens only")
+    user("list", shared, "all accounts")
+    user("role", shared, "change what an account may do in this registry", "name", "role")
+    user("suspend", shared, "nothing of this account works any more", "name")
+    user("restore", shared, "undo a suspension", "name")
+    user("password", shared, "set a password, from the terminal or standard input", "name")
+    org = _family(sub, "org", "organisations and their members", "people.org")
+    add = org("add", shared, "make an organisation", "name")
+    add.add_argument("--owner", required=True, metavar="ACCOUNT", help="its first owner")
+    add.add_argument("--title")
+    org("list", shared, "all organisations with their members")
+    org("member", shared, "give an account a role: owner, maintainer or publisher", "name", "account", "role")
+    org("dismiss", shared, "take an account's role", "name", "account")
+    org("take", shared, "let a project belong to an organisation", "name", "project")
+    token = _family(sub, "token", "tokens of accounts: add, list, revoke", "people.token")
+    add = token("add", shared, "make a token; it is shown once", "account")
+    add.add_argument(
+        "--scope",
+        action="append",
+        help="upload, yank (also :PROJECT or :PREFIX-*), create:NAME, certify:run, manage",
+    )
+    add.add_argument("--days", type=float, help="until it ends (default: 90, at most 366)")
+    add.add_argument("--title", default="", help="what it is for")
+    token("list", shared, "tokens, without their secrets").add_argument("account", nargs="?")
+    revoke = token("revoke", shared, "end a token for good", "id")
+    revoke.add_argument("--why", default="by the operator")
+
+
+def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argparse.ArgumentParser]:
+    """A command with subcommands, all done by one function that looks at ``what``."""
+    inner = sub.add_parser(name, help=words).add_subparsers(dest="what", metavar="WHAT", required=True)
+
+    def add(
+        what: str, shared: argparse.ArgumentParser, words: str, *arguments: str
+    ) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = inner.add_parser(what, parents=[shared], help=words)
+        for argument in arguments:
+            parser.add_argument(argument, metavar=argument.upper())
+        parser.set_defaults(call=_call(target))
+        return parser
+
+    return add
+
+
+ALL = [add_serving, add_keeping, add_people]

@@ -12,10 +12,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..accounts import make_first
 from ..jobs import Handler, Worker
 from ..keeping.gc import collect
+from ..limits import forget
 from ..problems import Misconfigured
 from ..registry import Registry, initialise
+from ..tokens import ALL_SCOPES, make, operator
 from .opening import opened, say, settings_of
 
 # What follows a change, by the kind of its job: a subject adds its handler here.
@@ -31,14 +34,18 @@ def init(options: argparse.Namespace) -> int:
     with opened(options, checked=False) as registry:
         new = initialise(registry)
         home = registry.settings.home.resolve()
-    say(options, f"The registry in {home} {'is made' if new else 'was there already'}.", home=home, new=new)
+        said = {"token": _first_token(registry)} if new else {}
+    words = f"The registry in {home} {'is made' if new else 'was there already'}.{_shown(said)}"
+    say(options, words, home=home, new=new, **said)
     return 0
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until interrupted. A new home is made ready first."""
+    from .. import logs
     from ..app import create_app
 
+    logs.configure()
     settings = settings_of(options)
     if settings.port == 0:
         settings = settings.model_copy(update={"port": _free_port(settings.host)})
@@ -47,8 +54,15 @@ def serve(options: argparse.Namespace) -> int:
     registry = Registry.open(settings)
     with _alone(settings.home):
         new = initialise(registry)
-        say(options, f"Registry at {settings.base_url}", address=settings.base_url, new=new)
-        worker = Worker(registry, HANDLERS, {3600.0: collect})
+        said = {"token": _first_token(registry)} if new else {}
+        say(
+            options,
+            f"Registry at {settings.base_url}{_shown(said)}",
+            address=settings.base_url,
+            new=new,
+            **said,
+        )
+        worker = Worker(registry, HANDLERS, {3600.0: collect, 3599.0: forget})
         worker.start()
         try:
             asyncio.run(_serve(create_app(registry), settings.host, settings.port))
@@ -56,6 +70,18 @@ def serve(options: argparse.Namespace) -> int:
             worker.stop()
             registry.close()
     return 0
+
+
+def _first_token(registry: Registry) -> str:
+    """The token of the administrator of a new registry."""
+    first = make_first(registry)
+    with registry.database.write() as connection:
+        maker, days = operator("init"), registry.settings.token_days
+        return make(connection, maker, first, list(ALL_SCOPES), days=days, title="first")[1]
+
+
+def _shown(said: dict[str, str]) -> str:
+    return f"\nThe token of its administrator `admin`, shown this once: {said['token']}" if said else ""
 
 
 async def _serve(app: object, host: str, port: int) -> None:

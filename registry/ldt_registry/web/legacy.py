@@ -15,6 +15,7 @@ from ..multipart import Form, FormReader, Limits, paced
 from ..problems import Malformed, Problem, TooSlow
 from ..registry import Registry
 from ..upload import admit, publish
+from .network import network_of
 
 router = APIRouter()
 BLOCK = 2**20  # what is hashed and written at once, off the event loop
@@ -35,7 +36,7 @@ async def upload(request: Request) -> Response:
     body = request.stream()
     try:
         header = request.headers.get("authorization")
-        identity = await run_in_threadpool(admit, registry, header, _length(request))
+        identity = await run_in_threadpool(admit, registry, header, _length(request), network_of(request))
         with await run_in_threadpool(registry.blobs.stage) as staged:
             form = await _receive(registry, request.headers.get("content-type"), body, staged)
             done = await run_in_threadpool(
