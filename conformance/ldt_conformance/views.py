@@ -294,6 +294,17 @@ def known_values(view: MemoryView, ref: str, run: str) -> Mapping[str, list[floa
     return {how: values for how, values in found.items() if values}
 
 
+def known_together(view: MemoryView, ref: str, run: str) -> Mapping[str, list[float]]:
+    """What a viewer may show of a variable in a run that has one number for all places and windows: by how it was reduced
+    over time and over places."""
+    found: dict[str, list[float]] = {}
+    for how in ("mean", "sum", "min", "max", "last"):
+        if values := _finite(view.values(ref, run, how)):
+            for space, one in (("mean", np.mean), ("sum", np.sum), ("min", np.min), ("max", np.max)):
+                found[f"together, {how} over time, {space} over places"] = [float(one(values))]
+    return found
+
+
 def _finite(table: ldt.Table) -> list[float]:
     values = table["value"][~table.mask("value")]
     return [float(x) for x in values if np.isfinite(x)]

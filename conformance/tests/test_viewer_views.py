@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ldt_conformance.example import Example
 from ldt_conformance.trial import CannotTell
-from ldt_conformance.views import example_view, known_values
+from ldt_conformance.views import example_view, known_together, known_values
 
 
 def trial(**shows: Any) -> Any:
@@ -49,3 +49,11 @@ def test_empty_views_have_no_place_or_no_value() -> None:
             or missing.values(ref, "base").mask("value").all()
         )
     assert all(v.value is None for k in missing.kpis for v in k.values)
+
+
+def test_one_number_for_all_places_is_known_where_a_viewer_shows_nothing_else() -> None:
+    view = example_view(trial(places=False))
+    known = known_together(view, "traffic.flow.flow", "calm")
+    places = known_values(view, "traffic.flow.flow", "calm")["places, mean"]
+    assert known["together, mean over time, mean over places"] == [pytest.approx(sum(places) / len(places))]
+    assert not known_together(example_view(trial(), "missing"), "traffic.flow.flow", "calm")

@@ -17,7 +17,7 @@ from ..browser import Look, browser
 from ..pages import Rendered, render, render_view
 from ..sight import Sight, is_written, look, numbers_in, photograph, see, squeeze
 from ..trial import Trial
-from ..views import HUGE, copy_view, example_view, known_values, shows
+from ..views import HUGE, copy_view, example_view, known_together, known_values, shows
 from . import check, viewer_page  # noqa: F401  (its checks are marked there)
 
 LEAST_MARKS = 20
@@ -92,7 +92,9 @@ def _expect_values(trial: Trial, view: MemoryView, page: Sight, kind: str) -> No
     words = squeeze(page.text)
     for ref, variable in view.variables.items():
         for run in view.runs:
-            known = known_values(view, ref, run.name)
+            known = dict(known_values(view, ref, run.name))
+            if not said.places:
+                known |= known_together(view, ref, run.name)
             hits = {how: sum(is_written(v, page.numbers) for v in values) for how, values in known.items()}
             trial.expect(
                 any(hits[how] >= min(3, len(values)) for how, values in known.items()),

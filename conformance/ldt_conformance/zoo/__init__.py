@@ -13,7 +13,16 @@ from ldt_core.interfaces import Component
 from ..example import Example
 from ..requirements import DOORS, Door
 
-MODULES = ("sources", "models", "simulators", "simulators_kept", "viewers", "every", "models_wrong")
+MODULES = (
+    "sources",
+    "models",
+    "simulators",
+    "simulators_kept",
+    "viewers",
+    "viewers_together",
+    "every",
+    "models_wrong",
+)
 C = TypeVar("C", bound=type[Component])
 
 
