@@ -7,15 +7,13 @@ What is made is CycloneDX 1.6. It lists what METADATA declares, which is less th
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .components import read_json
 from .names import normalise
 from .problems import Malformed
-
-if TYPE_CHECKING:
-    from .distribution import Distribution
 
 LARGEST = 16 * 2**20
 MOST = 20_000
@@ -45,9 +43,20 @@ def check_sbom(content: bytes, name: str) -> dict[str, Any]:
     return plain
 
 
-def make_sbom(found: Distribution, sha256: str, made: datetime) -> bytes:
-    """A bill of what a distribution declares; the same bytes for the same file and instant."""
-    from cyclonedx.contrib.license.factories import LicenseFactory
+def make_sbom(
+    name: str,
+    version: str,
+    sha256: str,
+    made: datetime,
+    *,
+    summary: str | None = None,
+    licence: str | None = None,
+    requires: Iterable[str] = (),
+) -> bytes:
+    """A bill of what a wheel declares: ``licence`` as an SPDX expression, ``requires`` as in Requires-Dist.
+
+    The same bytes for the same wheel and instant, so that it need not be kept.
+    """
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentScope, ComponentType
@@ -56,15 +65,16 @@ def make_sbom(found: Distribution, sha256: str, made: datetime) -> bytes:
     from packageurl import PackageURL
     from packaging.requirements import Requirement
 
+    name = normalise(name)
     root = Component(
         type=ComponentType.LIBRARY,
-        name=found.norm_name,
-        version=found.version,
-        bom_ref=f"{found.norm_name}@{found.version}",
-        purl=PackageURL("pypi", None, found.norm_name, found.version),
-        description=found.summary,
+        name=name,
+        version=version,
+        bom_ref=f"{name}@{version}",
+        purl=PackageURL("pypi", None, name, version),
+        description=summary,
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)],
-        licenses=[LicenseFactory().make_with_expression(found.licence)] if found.licence else (),
+        licenses=[LicenseFactory().make_with_expression(licence)] if licence else (),
     )
     bom = Bom(serial_number=uuid.uuid5(_SPACE, f"{sha256} {made.isoformat()}"))
     bom.metadata.timestamp = made
@@ -73,17 +83,17 @@ def make_sbom(found: Distribution, sha256: str, made: datetime) -> bytes:
     bom.metadata.tools.components.add(Component(type=ComponentType.APPLICATION, name="ldt-registry"))
     bom.metadata.properties.add(Property(name="ldt:origin", value="declared"))
     needed: dict[str, list[Requirement]] = {}
-    for text in found.requires:
+    for text in requires:
         requirement = Requirement(text)
         needed.setdefault(normalise(requirement.name), []).append(requirement)
     parts = []
-    for name, asked in sorted(needed.items()):
+    for part_name, asked in sorted(needed.items()):
         always = any(r.marker is None for r in asked)
         part = Component(
             type=ComponentType.LIBRARY,
-            name=name,
-            bom_ref=f"declared:{name}",
-            purl=PackageURL("pypi", None, name),
+            name=part_name,
+            bom_ref=f"declared:{part_name}",
+            purl=PackageURL("pypi", None, part_name),
             scope=ComponentScope.REQUIRED if always else ComponentScope.OPTIONAL,
             properties=[Property(name="ldt:requirement", value=str(r)) for r in asked],
         )

@@ -298,8 +298,10 @@ def test_programs_are_installed_only_where_they_are_declared() -> None:
 
 def test_a_bill_is_made_of_what_is_declared_and_says_so() -> None:
     found = inspect(with_line('Requires-Dist: scipy>=1 ; extra == "more"\nProvides-Extra: more'))
-    made = make_sbom(found, "ab" * 32, datetime(2026, 3, 2, tzinfo=UTC))
-    assert made == make_sbom(found, "ab" * 32, datetime(2026, 3, 2, tzinfo=UTC))
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    said = {"summary": found.summary, "licence": found.licence, "requires": found.requires}
+    made = make_sbom(found.name, found.version, "ab" * 32, at, **said)
+    assert made == make_sbom(found.name, found.version, "ab" * 32, at, **said)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(made.decode()) is None
     plain = check_sbom(made, "made")
     assert plain["metadata"]["properties"] == [{"name": "ldt:origin", "value": "declared"}]

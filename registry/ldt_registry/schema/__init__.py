@@ -13,6 +13,7 @@ from .catalogue import (
     component_release,
     sbom,
     search_doc,
+    search_facet,
     service_version,
 )
 from .people import (
@@ -65,6 +66,7 @@ __all__ = [
     "report",
     "sbom",
     "search_doc",
+    "search_facet",
     "service_version",
     "token",
     "tombstone",

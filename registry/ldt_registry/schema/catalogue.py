@@ -30,6 +30,9 @@ component_release = sa.Table(
     refers("release_id", "release.id", nullable=False),
     sa.Column("manifest", Json, nullable=False),
     sha256("manifest_sha256", nullable=False),
+    sa.Column(
+        "about", Json, nullable=False, server_default="{}"
+    ),  # what the publisher says of the distribution
     sa.UniqueConstraint("component_id", "release_id"),
 )
 
@@ -83,14 +86,47 @@ advisory_project = sa.Table(
     sa.Column("norm_name", sa.Text, primary_key=True, index=True),
 )
 
-search_doc = sa.Table(
+search_doc = sa.Table(  # one row for each component that can be found; its texts are folded, see ``words``
     "search_doc",
     metadata,
     refers("component_id", "component.id", primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False, index=True),
     sa.Column("title", sa.Text, nullable=False),
     sa.Column("summary", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
     sa.Column("facets", Json, nullable=False),
     sa.Column("level", sa.Integer, nullable=False, server_default="0"),  # of its certificate; 0 is none
+    sa.Column("certified_until", Instant),
+    sa.Column("changed_at", Instant, nullable=False, index=True),
 )
+
+search_facet = sa.Table(
+    "search_facet",
+    metadata,
+    refers("component_id", "component.id", primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Index("ix_search_facet_name_value", "name", "value"),
+)
+
+# Indexes of text, in the way of each database. SQLite's are tables of their own, written by ``catalogue``.
+TEXT_INDEXES = {
+    "sqlite": (
+        "CREATE VIRTUAL TABLE search_text USING fts5(component_id UNINDEXED, name, title, summary, body, "
+        "tokenize='porter unicode61', prefix='2 3')",
+        "CREATE VIRTUAL TABLE search_gram USING fts5(component_id UNINDEXED, words, tokenize='trigram')",
+    ),
+    "postgresql": (
+        "CREATE EXTENSION IF NOT EXISTS pg_trgm",
+        "ALTER TABLE search_doc ADD COLUMN vector tsvector GENERATED ALWAYS AS ("
+        "setweight(to_tsvector('english', name), 'A') || setweight(to_tsvector('english', title), 'B') || "
+        "setweight(to_tsvector('english', summary), 'C') || setweight(to_tsvector('english', body), 'D')) STORED",
+        "CREATE INDEX ix_search_doc_vector ON search_doc USING gin (vector)",
+        "CREATE INDEX ix_search_doc_words ON search_doc USING gin ((name || ' ' || title) gin_trgm_ops)",
+    ),
+}
+for _dialect, _statements in TEXT_INDEXES.items():
+    for _statement in _statements:
+        _made = sa.DDL(_statement).execute_if(dialect=_dialect)  # type: ignore[no-untyped-call]
+        sa.event.listen(search_doc, "after_create", _made)

@@ -1,0 +1,241 @@
+"""Search: an exact name first, then names that begin so, then names spelled nearly so, then texts; certified before not.
+
+Every stage asks the database for at most ``MOST`` candidates, certified ones first, and ranks only those: a word that most
+documents hold costs no more than another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from .database import now
+from .facets import FACETS
+from .problems import Malformed
+from .schema import component, search_doc, search_facet
+from .words import closeness, fold, read_words
+
+MOST = 500
+NEAR = 0.45
+"""How close (0 to 1) a name must come to what was typed to be taken for it."""
+EXACT, BEGINS, NEARLY, TEXT = range(4)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A component that was found. ``stage`` says how: 0 by its name, 1 by its beginning, 2 nearly, 3 by text."""
+
+    id: str
+    kind: str
+    artifact: str
+    level: int
+    version: str
+    facets: Mapping[str, Sequence[str]]
+    stage: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of hits. ``total`` counts at most ``MOST``; ``facets`` count the values of all hits."""
+
+    hits: list[Hit]
+    total: int
+    facets: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def search(
+    connection: sa.Connection,
+    query: str = "",
+    filters: Mapping[str, Sequence[str]] | None = None,
+    *,
+    offset: int = 0,
+    limit: int = 20,
+    count_facets: bool = True,
+) -> Found:
+    """Find components. Several values of one facet are alternatives, several facets must all hold.
+
+    ``level`` is the least level. Whatever was typed, it never raises; a facet that is unknown does: Malformed.
+    """
+    at = now(connection)
+    chosen = _filtered(filters or {}, at)
+    asked = read_words(query)
+    stages: dict[str, tuple[int, float]] = {}
+    if query.strip() and not asked:
+        return Found([], 0)
+    if not asked:
+        rows = connection.execute(
+            sa.select(search_doc.c.component_id, search_doc.c.changed_at)
+            .where(*chosen)
+            .order_by(_level(at).desc(), search_doc.c.changed_at.desc())
+            .limit(MOST)
+        )
+        stages = {r.component_id: (TEXT, r.changed_at.timestamp()) for r in rows}
+    else:
+        named = _by_name(connection, query, asked, chosen, at)
+        nearly = {} if len(named) >= MOST else _nearly(connection, asked, chosen)
+        stages = _by_text(connection, asked, chosen, at) | nearly | named
+    hits = _read_hits(connection, stages, at)
+    counted = count(connection, list(stages), at) if count_facets else {}
+    return Found(hits[max(offset, 0) : max(offset, 0) + limit], len(hits), counted)
+
+
+def count(connection: sa.Connection, ids: Sequence[str], at: datetime) -> dict[str, dict[str, int]]:
+    """How many of these components have each value of each facet, the most frequent first."""
+    number = sa.func.count()
+    rows = connection.execute(
+        sa.select(search_facet.c.name, search_facet.c.value, number.label("n"))
+        .where(search_facet.c.component_id.in_(ids))
+        .group_by(search_facet.c.name, search_facet.c.value)
+        .order_by(number.desc(), search_facet.c.value)
+    )
+    found: dict[str, dict[str, int]] = {name: {} for name in FACETS}
+    for row in rows:
+        found[row.name][row.value] = row.n
+    level = _level(at)
+    rows = connection.execute(
+        sa.select(level.label("level"), number.label("n"))
+        .where(search_doc.c.component_id.in_(ids))
+        .group_by(level)
+        .order_by(level.desc())
+    )
+    found["level"] = {str(row.level): row.n for row in rows}
+    return {name: values for name, values in found.items() if values}
+
+
+def _level(at: datetime) -> sa.ColumnElement[int]:
+    """The level of a certificate while it stands."""
+    return sa.case((search_doc.c.certified_until > at, search_doc.c.level), else_=0)
+
+
+def _filtered(filters: Mapping[str, Sequence[str]], at: datetime) -> list[sa.ColumnElement[bool]]:
+    found = []
+    for name, values in filters.items():
+        if name not in FACETS:
+            raise Malformed(
+                f"There is no facet {name!r}.", code="no-facet", fix=f"Facets are {', '.join(FACETS)}."
+            )
+        if name == "level":
+            least = [int(v) for v in values if v.isdecimal() and len(v) < 3]
+            if len(least) < len(values):
+                raise Malformed("A level is 0, 1, 2 or 3.", code="no-facet", fix="Name a level.")
+            found.append(_level(at) >= min(least, default=0))
+            continue
+        clean = [v.encode("utf-8", "ignore").decode().replace("\0", "") for v in values]
+        has = sa.select(search_facet.c.component_id).where(
+            search_facet.c.name == name, search_facet.c.value.in_(clean)
+        )
+        found.append(search_doc.c.component_id.in_(has))
+    return found
+
+
+def _by_name(
+    connection: sa.Connection, query: str, asked: list[str], chosen: Sequence[Any], at: datetime
+) -> dict[str, tuple[int, float]]:
+    """What is so named, and what begins so. The name in the index is the id, then the name of the project."""
+    typed = fold(query)[:200]
+    begins = search_doc.c.name.startswith(typed, autoescape=True)
+    inside = search_doc.c.name.contains(f" {typed}", autoescape=True)
+    rows = connection.execute(
+        sa.select(search_doc.c.component_id, search_doc.c.name, component.c.project_id)
+        .join(component, component.c.id == search_doc.c.component_id)
+        .where(begins | inside, *chosen)
+        .order_by(sa.case((begins, 0), else_=1), _level(at).desc(), sa.func.length(search_doc.c.name))
+        .limit(MOST)
+    )
+    found = {}
+    for row in rows:
+        own = fold(row.component_id)
+        exact = typed in (own, row.name.removeprefix(own).strip())
+        found[row.component_id] = (EXACT if exact else BEGINS, 1.0 / (1 + len(row.name)))
+    return found
+
+
+def _nearly(
+    connection: sa.Connection, asked: list[str], chosen: Sequence[Any]
+) -> dict[str, tuple[int, float]]:
+    """What is spelled nearly so: candidates by shared trigrams, then how close each is, the same for both databases."""
+    if connection.dialect.name == "sqlite":
+        pieces = {w[n : n + 3] for w in asked for n in range(len(w) - 2)}
+        if not pieces:
+            return {}
+        candidates = sa.text(
+            "SELECT component_id FROM search_gram WHERE search_gram MATCH :query ORDER BY rank LIMIT :most"
+        ).bindparams(query=" OR ".join(f'"{p}"' for p in sorted(pieces)), most=MOST)
+        near = [row.component_id for row in connection.execute(candidates)]
+        where: sa.ColumnElement[bool] = search_doc.c.component_id.in_(near)
+    else:
+        connection.execute(sa.text("SET LOCAL pg_trgm.word_similarity_threshold = 0.35"))
+        text = search_doc.c.name + sa.literal_column("' '") + search_doc.c.title
+        where = sa.or_(*(sa.literal(word).op("<%")(text) for word in asked))
+    rows = connection.execute(
+        sa.select(search_doc.c.component_id, search_doc.c.name, search_doc.c.title)
+        .where(where, *chosen)
+        .limit(MOST)
+    )
+    found = {row.component_id: closeness(asked, f"{row.name} {row.title}") for row in rows}
+    return {i: (NEARLY, score) for i, score in found.items() if score >= NEAR}
+
+
+def _by_text(
+    connection: sa.Connection, asked: list[str], chosen: Sequence[Any], at: datetime
+) -> dict[str, tuple[int, float]]:
+    """What holds every word, the last of which may be begun only; where little does, what holds any."""
+    for joint in ("AND", "OR"):
+        found = _match(connection, asked, joint, chosen, at)
+        if len(found) >= 5 or len(asked) == 1:
+            break
+    return found
+
+
+def _match(
+    connection: sa.Connection, asked: list[str], joint: str, chosen: Sequence[Any], at: datetime
+) -> dict[str, tuple[int, float]]:
+    # The words hold letters and digits only, so that no operator of either language is among them.
+    if connection.dialect.name == "sqlite":
+        matched = sa.text(
+            "SELECT component_id, -bm25(search_text, 0, 10.0, 6.0, 3.0, 1.0) AS score "
+            "FROM search_text WHERE search_text MATCH :query"
+        ).bindparams(query=f" {joint} ".join([*(f'"{w}"' for w in asked[:-1]), f'"{asked[-1]}" *']))
+        text = matched.columns(sa.column("component_id", sa.Text), sa.column("score", sa.Float)).subquery()
+        query = (
+            sa.select(search_doc.c.component_id, text.c.score)
+            .join(text, text.c.component_id == search_doc.c.component_id)
+            .where(*chosen)
+            .order_by(_level(at).desc(), text.c.score.desc())
+            .limit(MOST)
+        )
+    else:
+        operator = "&" if joint == "AND" else "|"
+        words = sa.func.to_tsquery("english", f" {operator} ".join([*asked[:-1], f"{asked[-1]}:*"]))
+        vector: sa.ColumnElement[Any] = sa.literal_column("search_doc.vector")
+        inner = (
+            sa.select(search_doc.c.component_id, vector.label("vector"))
+            .where(vector.op("@@")(words), *chosen)
+            .order_by(_level(at).desc())
+            .limit(MOST)
+            .subquery()
+        )
+        weights: sa.ColumnElement[Any] = sa.literal_column("'{0.1, 0.3, 0.6, 1.0}'::float4[]")
+        query = sa.select(
+            inner.c.component_id, sa.func.ts_rank(weights, inner.c.vector, words).label("score")
+        )
+    return {row.component_id: (TEXT, float(row.score)) for row in connection.execute(query)}
+
+
+def _read_hits(connection: sa.Connection, stages: Mapping[str, tuple[int, float]], at: datetime) -> list[Hit]:
+    level = _level(at).label("now")
+    rows = connection.execute(
+        sa.select(search_doc, component.c.kind, component.c.artifact, level)
+        .join(component, component.c.id == search_doc.c.component_id)
+        .where(search_doc.c.component_id.in_(list(stages)))
+    )
+    hits = [
+        Hit(r.component_id, r.kind, r.artifact, r.now, r.version, r.facets, *stages[r.component_id])
+        for r in rows
+    ]
+    return sorted(hits, key=lambda h: (h.stage, h.level == 0, -h.score, h.id))
