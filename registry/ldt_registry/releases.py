@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from packaging.utils import canonicalize_version
 
 from . import audit, journal
+from .catalogue import refresh_project
 from .database import now
 from .names import normalise
 from .problems import Forbidden, Missing, Refused
@@ -152,4 +153,5 @@ def _write_down(
     connection: sa.Connection, identity: Identity, owned: sa.Row[Any], action: str, **said: Any
 ) -> None:
     audit.record(connection, identity.actor, action, owned.norm_name, **said)
+    refresh_project(connection, owned.id)
     journal.append(connection, action, identity.actor, project_id=owned.id, **said)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from .database import now
 from .distribution import Distribution
+from .newcomers import refuse_new_name
 from .problems import Conflict, Down, Refused, TooLarge
 from .registry import Registry
 from .rights import Owner, require_upload
@@ -55,6 +56,8 @@ def ask(
     _refuse_blocked(connection, sha256)
     if isinstance(owned, Owner):
         refuse_switched_off(connection, "no-new-projects")
+        if identity.role != "admin":
+            refuse_new_name(connection, found.norm_name, owned)
         return Standing(owned)
     if owned.status in ("archived", "quarantined"):
         raise Refused(

@@ -57,6 +57,7 @@ def make_sbom(
 
     The same bytes for the same wheel and instant, so that it need not be kept.
     """
+    from cyclonedx.contrib.license.factories import LicenseFactory
     from cyclonedx.model import HashAlgorithm, HashType, Property
     from cyclonedx.model.bom import Bom
     from cyclonedx.model.component import Component, ComponentScope, ComponentType

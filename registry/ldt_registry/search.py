@@ -17,17 +17,20 @@ from .database import now
 from .facets import FACETS
 from .problems import Malformed
 from .schema import component, search_doc, search_facet
-from .words import closeness, fold, read_words
+from .words import LONGEST_QUERY, closeness, fold, read_words
 
 MOST = 500
 NEAR = 0.45
 """How close (0 to 1) a name must come to what was typed to be taken for it."""
-EXACT, BEGINS, NEARLY, TEXT = range(4)
+FEW = 5
+"""So few hits that hold every word are followed by those that hold any."""
+_NAMED: sa.ColumnElement[str] = sa.literal_column("(search_doc.name || ' ' || search_doc.title)")
+EXACT, BEGINS, NEARLY, TEXT, ANY = range(5)
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A component that was found. ``stage`` says how: 0 by its name, 1 by its beginning, 2 nearly, 3 by text."""
+    """A component that was found. ``stage`` says how: by its name, its beginning, nearly, by all words, by any word."""
 
     id: str
     kind: str
@@ -76,7 +79,7 @@ def search(
         )
         stages = {r.component_id: (TEXT, r.changed_at.timestamp()) for r in rows}
     else:
-        named = _by_name(connection, query, asked, chosen, at)
+        named = _by_name(connection, query, chosen, at)
         nearly = {} if len(named) >= MOST else _nearly(connection, asked, chosen)
         stages = _by_text(connection, asked, chosen, at) | nearly | named
     hits = _read_hits(connection, stages, at)
@@ -134,23 +137,29 @@ def _filtered(filters: Mapping[str, Sequence[str]], at: datetime) -> list[sa.Col
 
 
 def _by_name(
-    connection: sa.Connection, query: str, asked: list[str], chosen: Sequence[Any], at: datetime
+    connection: sa.Connection, query: str, chosen: Sequence[Any], at: datetime
 ) -> dict[str, tuple[int, float]]:
     """What is so named, and what begins so. The name in the index is the id, then the name of the project."""
-    typed = fold(query)[:200]
+    typed = fold(query[:LONGEST_QUERY])
+    joined = typed.replace(" ", "")
     begins = search_doc.c.name.startswith(typed, autoescape=True)
-    inside = search_doc.c.name.contains(f" {typed}", autoescape=True)
+    others = (
+        search_doc.c.name.contains(f" {typed}", autoescape=True),
+        sa.func.replace(search_doc.c.name, " ", "").startswith(joined, autoescape=True),
+        search_doc.c.title == typed,
+    )
     rows = connection.execute(
-        sa.select(search_doc.c.component_id, search_doc.c.name, component.c.project_id)
-        .join(component, component.c.id == search_doc.c.component_id)
-        .where(begins | inside, *chosen)
+        sa.select(search_doc.c.component_id, search_doc.c.name, search_doc.c.title)
+        .where(sa.or_(begins, *others), *chosen)
         .order_by(sa.case((begins, 0), else_=1), _level(at).desc(), sa.func.length(search_doc.c.name))
         .limit(MOST)
     )
     found = {}
     for row in rows:
         own = fold(row.component_id)
-        exact = typed in (own, row.name.removeprefix(own).strip())
+        exact = typed in (own, row.title, row.name.removeprefix(own).strip()) or joined == own.replace(
+            " ", ""
+        )
         found[row.component_id] = (EXACT if exact else BEGINS, 1.0 / (1 + len(row.name)))
     return found
 
@@ -158,43 +167,54 @@ def _by_name(
 def _nearly(
     connection: sa.Connection, asked: list[str], chosen: Sequence[Any]
 ) -> dict[str, tuple[int, float]]:
-    """What is spelled nearly so: candidates by shared trigrams, then how close each is, the same for both databases."""
-    if connection.dialect.name == "sqlite":
-        pieces = {w[n : n + 3] for w in asked for n in range(len(w) - 2)}
-        if not pieces:
-            return {}
-        candidates = sa.text(
-            "SELECT component_id FROM search_gram WHERE search_gram MATCH :query ORDER BY rank LIMIT :most"
-        ).bindparams(query=" OR ".join(f'"{p}"' for p in sorted(pieces)), most=MOST)
-        near = [row.component_id for row in connection.execute(candidates)]
-        where: sa.ColumnElement[bool] = search_doc.c.component_id.in_(near)
-    else:
+    """What is spelled nearly so: candidates by what they share, then how close each is, the same for both databases."""
+    for where in (_sharing_trigrams(connection, asked), _sharing_shape(asked)):
+        rows = connection.execute(
+            sa.select(search_doc.c.component_id, search_doc.c.name, search_doc.c.title)
+            .where(where, *chosen)
+            .limit(MOST)
+        )
+        close = {row.component_id: closeness(asked, f"{row.name} {row.title}") for row in rows}
+        found = {i: (NEARLY, score) for i, score in close.items() if score >= NEAR}
+        if found:
+            break
+    return found
+
+
+def _sharing_trigrams(connection: sa.Connection, asked: list[str]) -> sa.ColumnElement[bool]:
+    if connection.dialect.name == "postgresql":
         connection.execute(sa.text("SET LOCAL pg_trgm.word_similarity_threshold = 0.35"))
-        text = search_doc.c.name + sa.literal_column("' '") + search_doc.c.title
-        where = sa.or_(*(sa.literal(word).op("<%")(text) for word in asked))
-    rows = connection.execute(
-        sa.select(search_doc.c.component_id, search_doc.c.name, search_doc.c.title)
-        .where(where, *chosen)
-        .limit(MOST)
-    )
-    found = {row.component_id: closeness(asked, f"{row.name} {row.title}") for row in rows}
-    return {i: (NEARLY, score) for i, score in found.items() if score >= NEAR}
+        return sa.or_(*(sa.literal(word).op("<%")(_NAMED) for word in asked))
+    pieces = {w[n : n + 3] for w in asked for n in range(len(w) - 2)}
+    if not pieces:
+        return sa.false()
+    candidates = sa.text(
+        "SELECT component_id FROM search_gram WHERE search_gram MATCH :query ORDER BY rank LIMIT :most"
+    ).bindparams(query=" OR ".join(f'"{p}"' for p in sorted(pieces)), most=MOST)
+    return search_doc.c.component_id.in_([row.component_id for row in connection.execute(candidates)])
+
+
+def _sharing_shape(asked: list[str]) -> sa.ColumnElement[bool]:
+    """A word with the same first letter and about as many: two swapped letters leave a short word no trigram."""
+    text = sa.literal(" ") + _NAMED + sa.literal(" ")
+    longest = max(asked, key=len)
+    lengths = range(max(len(longest) - 2, 3), len(longest) + 1)
+    return sa.or_(sa.false(), *(text.like(f"% {longest[0]}{'_' * n} %") for n in lengths))
 
 
 def _by_text(
     connection: sa.Connection, asked: list[str], chosen: Sequence[Any], at: datetime
 ) -> dict[str, tuple[int, float]]:
-    """What holds every word, the last of which may be begun only; where little does, what holds any."""
-    for joint in ("AND", "OR"):
-        found = _match(connection, asked, joint, chosen, at)
-        if len(found) >= 5 or len(asked) == 1:
-            break
-    return found
+    """What holds every word, the last of which may be begun only; where that is little, after it what holds any."""
+    whole = {i: (TEXT, score) for i, score in _match(connection, asked, "AND", chosen, at).items()}
+    if len(whole) >= FEW or len(asked) == 1:
+        return whole
+    return {i: (ANY, score) for i, score in _match(connection, asked, "OR", chosen, at).items()} | whole
 
 
 def _match(
     connection: sa.Connection, asked: list[str], joint: str, chosen: Sequence[Any], at: datetime
-) -> dict[str, tuple[int, float]]:
+) -> dict[str, float]:
     # The words hold letters and digits only, so that no operator of either language is among them.
     if connection.dialect.name == "sqlite":
         matched = sa.text(
@@ -224,7 +244,7 @@ def _match(
         query = sa.select(
             inner.c.component_id, sa.func.ts_rank(weights, inner.c.vector, words).label("score")
         )
-    return {row.component_id: (TEXT, float(row.score)) for row in connection.execute(query)}
+    return {row.component_id: float(row.score) for row in connection.execute(query)}
 
 
 def _read_hits(connection: sa.Connection, stages: Mapping[str, tuple[int, float]], at: datetime) -> list[Hit]:

@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from . import audit, journal
 from .blobs import Staged, put
+from .catalogue import record_components, refresh_project
 from .checkers import Checkers
 from .database import locked, now
 from .distribution import Distribution
@@ -31,7 +32,7 @@ from .problems import Down, Malformed, NoSpace, TooLarge
 from .registry import Registry
 from .rights import Owner, settle
 from .rules import Standing, ask, refuse_switched_off
-from .schema import blob, claim, file, project, release
+from .schema import blob, claim, file, project, release, sbom
 from .tokens import Identity, authenticate
 
 ROUNDS = 5
@@ -141,10 +142,10 @@ class _Upload:
         self._staged = staged
         self._sha256 = staged.sha256.hexdigest()
         self._blobs = {self._sha256: staged.size}
-        self._metadata: str | None = None
-        if found.filetype == "bdist_wheel":
-            self._metadata = hashlib.sha256(found.metadata).hexdigest()
-            self._blobs[self._metadata] = len(found.metadata)
+        self._metadata = found.metadata if found.filetype == "bdist_wheel" else None
+        self._bill = next((b.encode() for b in found.sboms.values()), None)
+        self._beside = [b for b in (self._metadata, self._bill) if b is not None]
+        self._blobs |= {_digest(b): len(b) for b in self._beside}
         self._id = ""
 
     def claim(self) -> Published | None:
@@ -174,8 +175,8 @@ class _Upload:
                 blobs.size(self._sha256) != self._staged.size
             ):  # an earlier round moved them, and lost its lease
                 raise Down("The upload took longer than its lease.", code="lease-lost")
-            if self._metadata is not None:
-                put(blobs, self._found.metadata)
+            for content in self._beside:
+                put(blobs, content)
         except BaseException:
             self._release()
             raise
@@ -242,7 +243,7 @@ class _Upload:
                 summary=found.summary,
                 core_metadata=found.core_metadata,
             )
-        _insert(
+        file_id = _insert(
             connection,
             file,
             project_id=project_id,
@@ -250,7 +251,7 @@ class _Upload:
             filename=found.filename,
             sha256=self._sha256,
             blake2_256=self._staged.blake2_256.hexdigest(),
-            metadata_sha256=self._metadata,
+            metadata_sha256=None if self._metadata is None else _digest(self._metadata),
             size=self._staged.size,
             filetype=found.filetype,
             tags=list(found.tags),
@@ -266,6 +267,12 @@ class _Upload:
         connection.execute(
             sa.update(blob).where(blob.c.sha256.in_(self._blobs)).values(state="live", touched=at)
         )
+        if self._bill is not None:
+            connection.execute(
+                sa.insert(sbom).values(file_id=file_id, sha256=_digest(self._bill), origin="kept")
+            )
+        record_components(connection, project_id, release_id, found)
+        refresh_project(connection, project_id)
         said = {"filename": found.filename, "sha256": self._sha256, "version": found.version}
         audit.record(connection, actor, "file-published", found.norm_name, **said)
         journal.append(connection, "file-published", actor, project_id=project_id, **said)
@@ -298,3 +305,7 @@ def _insert(connection: sa.Connection, table: sa.Table, **values: Any) -> int:
     key = connection.execute(sa.insert(table).values(**values)).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from .names import alike_skeletons
+
 LONGEST_QUERY = 200
 MOST_WORDS = 12
+LEAST = 0.3
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -28,12 +31,14 @@ def grams(word: str) -> set[str]:
 
 
 def closeness(asked: list[str], text: str) -> float:
-    """How well each word asked for is met by the nearest word of a folded text: 0 to 1, on average."""
-    there = [grams(w) for w in text.split()]
-    if not asked or not there:
-        return 0.0
-    return sum(max(_shared(grams(word), one) for one in there) for word in asked) / len(asked)
+    """How well each word asked for is met by the nearest word of a folded text: 0 to 1, on average; 0 where one is not."""
+    there = text.split()
+    best = [max((_near(word, one) for one in there), default=0.0) for word in asked]
+    return sum(best) / len(best) if best and min(best) >= LEAST else 0.0
 
 
-def _shared(one: set[str], two: set[str]) -> float:
-    return len(one & two) / len(one | two)
+def _near(one: str, two: str) -> float:
+    """The share of common trigrams; a single slip is near in a short word, too."""
+    mine, other = grams(one), grams(two)
+    slip = 0.8 if min(len(one), len(two)) >= 5 and alike_skeletons(one, two) else 0.0
+    return max(slip, len(mine & other) / len(mine | other))
