@@ -36,11 +36,14 @@ class Policy:
     """Where a request may lead.
 
     ``trusted`` hosts (``name:port``) may lie in private networks, and on this machine may speak plain HTTP.
+    ``ports`` are those of hosts that are not trusted; ``stay`` follows a redirect only to the same host.
     """
 
     private: bool = False
     http: bool = False
     trusted: frozenset[str] = frozenset()
+    ports: frozenset[int] | None = None
+    stay: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def refused(address: str, why: str, fix: str = "") -> RemoteError:
 def resolve(place: Place, policy: Policy) -> list[tuple[Any, ...]]:
     """What the host's name stands for, each address judged. Raises ``RemoteError``, ``Unreachable``."""
     trusted = place.name in policy.trusted
+    if policy.ports is not None and not trusted and place.port not in policy.ports:
+        raise refused(f"{place.scheme}://{place.name}", f"port {place.port} is none of a public server")
     try:
         found = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
@@ -133,16 +138,25 @@ def resolve(place: Place, policy: Policy) -> list[tuple[Any, ...]]:
     return list(found)
 
 
+# Reserved, or not routed any more, though some versions of `ipaddress` call them global.
+_NOT_PUBLIC = [ipaddress.ip_network(n) for n in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")]
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
 def is_public(text: str) -> bool:
-    """Whether an IP address lies in the public internet, also inside an IPv6 one."""
+    """Whether an IP address lies in the public internet, also inside an IPv6 one that stands for it."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
-        if address in ipaddress.ip_network("64:ff9b::/96"):
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-    return address.is_global and not address.is_multicast
+        if address not in _UNICAST:
+            return False
+    listed = any(address.version == n.version and address in n for n in _NOT_PUBLIC)
+    return address.is_global and not address.is_multicast and not listed
 
 
 class _Timed:
@@ -317,7 +331,7 @@ class Client:
             address = urljoin(address, target)
             if place.scheme == "https" and place_of(address).scheme != "https":
                 raise refused(address, "a redirect leads from https to plain HTTP")
-            if place_of(address) != place and method != "GET":
+            if place_of(address) != place and (self.policy.stay or method != "GET"):
                 raise refused(address, f"a redirect of a {method} leads to another host")
             if reply.status == 303:
                 method, body, media = "GET", None, None

@@ -93,6 +93,16 @@ def add_people(sub: Sub, shared: argparse.ArgumentParser) -> None:
     token("list", shared, "tokens, without their secrets").add_argument("account", nargs="?")
     revoke = token("revoke", shared, "end a token for good", "id")
     revoke.add_argument("--why", default="by the operator")
+    space = _family(sub, "namespace", "prefixes of names that one organisation holds", "people.namespace")
+    space("statement", shared, "what the domain has to say, and where", "prefix", "org")
+    claim = space("claim", shared, "look for the proof, and grant the prefix", "prefix", "org", "domain")
+    claim.add_argument("--proof", choices=["well-known", "dns"], default="well-known")
+    space("grant", shared, "grant a prefix without proof, or a part of one's own", "prefix", "org")
+    space("revoke", shared, "end a grant", "prefix")
+    space("open", shared, "let others make projects there, too", "prefix")
+    space("close", shared, "let no others make projects there", "prefix")
+    space("check", shared, "look for all proofs that are due again")
+    space("list", shared, "all namespaces with their proofs")
 
 
 def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argparse.ArgumentParser]:

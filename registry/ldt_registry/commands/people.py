@@ -1,4 +1,4 @@
-"""``ldt registry user``, ``org`` and ``token``: what the operator does at the machine of the registry."""
+"""``ldt registry user``, ``org``, ``token`` and ``namespace``: what the operator does at the machine of the registry."""
 
 from __future__ import annotations
 
@@ -91,6 +91,37 @@ def token(options: argparse.Namespace) -> int:
                 words = f"The token {options.id} {'is revoked' if done else 'was not in force'}."
                 say(options, words, id=options.id, revoked=done)
                 return 0 if done else 1
+    return 0
+
+
+def namespace(options: argparse.Namespace) -> int:
+    from .. import namespaces as work
+
+    with opened(options) as registry:
+        name = getattr(options, "prefix", "")
+        match options.what:
+            case "statement":
+                words = work.statement(registry, name, options.org)
+                say(options, words, statement=words, file=work.WELL_KNOWN, record=work.RECORD)
+            case "claim":
+                prover = work.Prover.of(registry)
+                work.claim(registry, prover, me(), name, options.org, options.domain, options.proof)
+                say(options, f"{name} is granted to {options.org}.", prefix=name, org=options.org)
+            case "grant":
+                work.grant(registry, me(), name, options.org)
+                say(options, f"{name} is granted to {options.org}.", prefix=name, org=options.org)
+            case "revoke":
+                work.revoke(registry, me(), name)
+                say(options, f"{name} is free again.", prefix=name)
+            case "open" | "close":
+                work.set_open(registry, me(), name, options.what == "open")
+                words = f"Others {'may' if options.what == 'open' else 'may not'} make projects under {name}."
+                say(options, words, prefix=name, open=options.what == "open")
+            case "check":
+                ended = work.recheck(registry)
+                say(options, f"{ended} grants ended.", ended=ended)
+            case "list":
+                show(options, work.listed(registry), "{prefix}: {owner}, {state}, {proof} {proof_of}")
     return 0
 
 

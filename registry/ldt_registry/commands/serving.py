@@ -16,6 +16,7 @@ from ..accounts import make_first
 from ..jobs import Handler, Worker
 from ..keeping.gc import collect
 from ..limits import forget
+from ..namespaces import recheck
 from ..problems import Misconfigured
 from ..registry import Registry, initialise
 from ..tokens import ALL_SCOPES, make, operator
@@ -62,7 +63,7 @@ def serve(options: argparse.Namespace) -> int:
             new=new,
             **said,
         )
-        worker = Worker(registry, HANDLERS, {3600.0: collect, 3599.0: forget})
+        worker = Worker(registry, HANDLERS, {3600.0: collect, 3599.0: forget, 3601.0: recheck})
         worker.start()
         try:
             asyncio.run(_serve(create_app(registry), settings.host, settings.port))
