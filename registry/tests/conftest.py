@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -63,14 +64,22 @@ def new_database(request: pytest.FixtureRequest) -> Iterator[Callable[..., str]]
         request.getfixturevalue("postgresql").drop(url)
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """Where a registry is to be made; in memory where that is possible, since a registry waits for its disk all the time."""
+    memory = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder) / "home"
+
+
 def _settings(home: Path, url: str | None) -> Settings:
     return Settings.load(home=home, database=url, port=0, keep_free=0, keep_free_share=0.0)
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database: str, new_database: Callable[..., str]) -> Settings:
+def settings(home: Path, database: str, new_database: Callable[..., str]) -> Settings:
     """Of an empty registry, whose database has no tables yet."""
-    return _settings(tmp_path / "home", new_database() if database == "postgresql" else None)
+    return _settings(home, new_database() if database == "postgresql" else None)
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +90,7 @@ def _made() -> dict[str, str]:
 
 @pytest.fixture
 def registry(
-    tmp_path: Path,
+    home: Path,
     database: str,
     _made: dict[str, str],
     new_database: Callable[..., str],
@@ -94,7 +103,6 @@ def registry(
         initialise(made)
         made.close()
         _made[database] = made.database.url.database or ""
-    home = tmp_path / "home"
     if database == "sqlite":
         home.mkdir()
         shutil.copyfile(_made[database], home / "registry.db")
