@@ -5,6 +5,7 @@ Each is one transaction with a line in journal and audit; the pages follow by th
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from . import audit, journal
 from .catalogue import refresh_project
 from .database import now
 from .names import normalise
-from .problems import Forbidden, Missing, Refused
+from .problems import Forbidden, Missing, Problem, Refused
 from .registry import Registry
 from .rights import require_care
 from .rules import refuse_switched_off
@@ -127,8 +128,11 @@ def delete(registry: Registry, identity: Identity, name: str, filename: str, rea
 
 
 def note_download(registry: Registry, filename: str) -> None:
-    """Remember that somebody has this file: from then on its owner cannot delete it."""
-    with registry.database.write() as connection:
+    """Remember that somebody has this file: from then on its owner cannot delete it.
+
+    While the database is away it is the next download that is remembered: the bytes are on their way already.
+    """
+    with contextlib.suppress(Problem), registry.database.write() as connection:
         connection.execute(
             sa.update(file)
             .where(file.c.filename == filename, file.c.first_download.is_(None))

@@ -230,13 +230,12 @@ class Served:
 class Process:
     """A registry served by its own command in a process of its own, which can be killed and started again."""
 
-    def __init__(self, home: Path, *, before: tuple[str, ...] = (), **settings: Any) -> None:
+    def __init__(self, home: Path, *, log: Path | None = None, **settings: Any) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.address = f"http://127.0.0.1:{self.port}"
         self.command = [
-            *before,
             sys.executable,
             "-m",
             "ldt_core.cli",
@@ -249,7 +248,7 @@ class Process:
         self.env = os.environ | {
             f"LDT_REGISTRY_{k.upper()}": str(v) for k, v in told.items() if v is not None
         }
-        self.log = home.parent / "server.log"
+        self.log = log or home.parent / "server.log"
         self.client = httpx.Client(timeout=5)
         self.process: subprocess.Popen[bytes] | None = None
 
