@@ -213,7 +213,7 @@ class _Upload:
             state = connection.scalar(
                 locked(connection, sa.select(blob.c.state).where(blob.c.sha256 == sha256))
             )
-            if state == "condemned":
+            if state not in ("pending", "live"):  # condemned, or gone since the line above found it there
                 raise _Condemned
             connection.execute(
                 sa.insert(claim).values(
