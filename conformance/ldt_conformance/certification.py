@@ -53,7 +53,7 @@ def run(
         tempfile.TemporaryDirectory(prefix="ldt-certify-") as room,
         opened(what, Path(room), as_registry, vendor, progress) as target,
     ):
-        chosen = choose(target, components)
+        chosen = choose(target, components or ([what] if what in target.drivers else None))
         results, owed = _judged(target, chosen, level, only, quick, progress)
     progress.close()
     catalogue = export()
@@ -122,9 +122,10 @@ def _judged(
     """Every result, and everything that is owed."""
     results: list[Result] = []
     owed: list[tuple[str, str | None]] = []
-    examples: dict[str, Example] = {}
-    for id in chosen:
-        examples[id] = _example(target, target.drivers[id])
+    whole = (
+        target.drivers if target.artefact is not None else chosen
+    )  # a package is run with all that it holds
+    examples = {id: _example(target, target.drivers[id]) for id in whole}
     if target.artefact is not None:
         owed += [(r.id, None) for r, _ in profile(None, level, (), "process")]
         results += judge_package(

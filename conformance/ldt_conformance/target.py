@@ -127,10 +127,7 @@ def _installed(what: str, room: Path, vendor: Path | None) -> Target:
     drivers: dict[str, Driver] = {
         o.id: ProcessDriver(o, Place(here)) for o in catalog.offers if o.distribution == name
     }
-    target = Target(subject, drivers, artefact)
-    if what in drivers and len(drivers) > 1:
-        target.drivers = {what: drivers[what]}
-    return _with_vendor(target, vendor or _of_installed(name, found[0]))
+    return _with_vendor(Target(subject, drivers, artefact), vendor or _of_installed(name, found[0]))
 
 
 def _of_installed(name: str, offer: Offer) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from ldt_conformance import certification
 from ldt_conformance.certification import choose, in_part
 from ldt_conformance.commands import certificate, certify, exit_code
 from ldt_conformance.outcome import Outcome, Result
@@ -48,6 +49,15 @@ def test_a_component_left_out_of_many_makes_it_a_part_and_the_report_says_so() -
     assert not target.notes
     assert in_part(target, choose(target, ["one", "one"]))
     assert target.notes == ["Of 2 components only one was judged."]
+
+
+@pytest.mark.slow
+def test_a_package_is_run_with_all_that_it_holds_even_where_one_component_is_judged() -> None:
+    """The network source beside it cannot be made without its vendor's parameters."""
+    report = certification.run("ev-charging", only=["LDT-PKG-NET-01"])
+    found = {r.requirement: r for r in report.results if r.component is None}
+    assert found["LDT-PKG-NET-01"].outcome is Outcome.PASSED, found["LDT-PKG-NET-01"].reason
+    assert "Of 3 components only ev-charging was judged." in report.notes
 
 
 # -- what a waiver does --------------------------------------------------------------------------
