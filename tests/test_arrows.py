@@ -128,6 +128,7 @@ REGISTRY_ORDER = [
     "sessions",
     "organisations",
     "namespaces",
+    "publishers",
     "oidc",
     "multipart",
     "jobs",

@@ -13,10 +13,11 @@ from starlette.routing import Mount, Route
 
 from .checkers import Checkers
 from .listing import Listing
+from .oidc import Keys
 from .problems import MEDIA_TYPE, Malformed, Problem
 from .registry import Registry
 from .shelf import Shelf
-from .web import account, files, health, legacy
+from .web import account, files, health, legacy, oidc
 from .web.simple import SimpleIndex
 
 
@@ -43,7 +44,8 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.registry = registry
     app.state.shelf = Shelf(listing)
     app.state.checkers = checking
-    for routes in (health, legacy, files, account):
+    app.state.keys = Keys(registry)
+    for routes in (health, legacy, files, account, oidc):
         app.include_router(routes.router)
     index = SimpleIndex(app.state.shelf, registry.settings.public_url)
     app.router.routes += [Route("/simple", index), Mount("/simple", index)]

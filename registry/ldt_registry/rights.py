@@ -64,7 +64,7 @@ def require_upload(
     if found is None:
         if not identity.allows("upload", name) and not (creates and not _is_used(connection, identity)):
             raise _lacks("upload", f"upload:{name}", f"create:{name}")
-        return _owner_of_new(connection, identity, name)
+        return owner_of_new(connection, identity, name)
     if not identity.allows("upload", name) and not (
         creates and _made_release(connection, identity, found.id, canonical)
     ):
@@ -227,7 +227,7 @@ def _org_role(connection: sa.Connection, identity: Identity, org_id: int | None)
     return None if found is None else str(found)
 
 
-def _owner_of_new(connection: sa.Connection, identity: Identity, name: str) -> Owner:
+def owner_of_new(connection: sa.Connection, identity: Identity, name: str) -> Owner:
     """Who will own a project that does not exist: a granted namespace is its organisation's."""
     pending = connection.execute(sa.select(publisher).where(publisher.c.pending_name == name)).one_or_none()
     owner = Owner(None, identity.account_id)

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from .database import now
 from .distribution import Distribution
 from .newcomers import refuse_new_name
-from .problems import Conflict, Down, Refused, TooLarge
+from .problems import Conflict, Down, Forbidden, Refused, TooLarge
 from .registry import Registry
 from .rights import Owner, require_upload
-from .schema import certificate, file, file_decision, flag, release, tombstone
+from .schema import certificate, file, file_decision, flag, publisher, release, tombstone
 from .tokens import Identity
 
 # A release is closed to new files this long after it was made, and at once when one of its files is certified.
@@ -54,6 +54,8 @@ def ask(
     if _is_published(connection, found, sha256):
         return Standing(owned, published=True)
     _refuse_blocked(connection, sha256)
+    if not isinstance(owned, Owner) and registry.settings.trusted_only:
+        _refuse_untrusted(connection, identity, owned)
     if isinstance(owned, Owner):
         refuse_switched_off(connection, "no-new-projects")
         if identity.role != "admin":
@@ -97,6 +99,16 @@ def _is_published(connection: sa.Connection, found: Distribution, sha256: str) -
             fix="Raise the version: the name of a file is never used again.",
         )
     return False
+
+
+def _refuse_untrusted(connection: sa.Connection, identity: Identity, owned: sa.Row[Any]) -> None:
+    trusted = sa.select(publisher.c.id).where(publisher.c.project_id == owned.id).limit(1)
+    if identity.publisher_id is None and connection.scalar(trusted) is not None:
+        raise Forbidden(
+            f"{owned.norm_name!r} is published by its trusted publisher only.",
+            code="trusted-only",
+            fix="Publish from its pipeline, or remove the trusted publisher.",
+        )
 
 
 def _refuse_blocked(connection: sa.Connection, sha256: str) -> None:

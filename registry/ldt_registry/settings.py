@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     trusted_hosts: frozenset[str] = Field(
         frozenset(), description="NAME:PORT of servers in the own network that may be asked, such as GitLab's"
     )
+    trusted_only: bool = Field(
+        False, description="a project with a trusted publisher takes no upload by another token"
+    )
     audience: str = Field("ldt-registry", description="for whom tokens of trusted publishers are made")
 
     @field_validator("public_url", "s3_endpoint")

@@ -128,11 +128,11 @@ def revoke(connection: sa.Connection, actor: str, number: str, why: str) -> bool
     return True
 
 
-def revoke_leaked(registry: Registry, whole: str, where: str) -> bool:
-    """End a token that was found in public; whoever holds it may say so, and nobody else can guess it."""
+def revoke_leaked(registry: Registry, whole: str, why: str, actor: str = "scanner") -> bool:
+    """End a token that was found in public; whoever holds it may, and nobody else can guess it."""
     with registry.database.write() as connection:
         number = connection.scalar(sa.select(token.c.id).where(token.c.sha256 == _digest(whole)))
-        return number is not None and revoke(connection, "scanner", number, f"leaked: {where[:200]}")
+        return number is not None and revoke(connection, actor, number, why[:200])
 
 
 def authenticate(registry: Registry, header: str | None, network: str = "") -> Identity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -133,3 +134,23 @@ def serve(checkers: Checkers) -> Iterator[Callable[[Registry], Served]]:
     yield start
     for one in running:
         one.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A certificate authority that this process trusts: `ca.pem`, and `localhost.pem` with the key of localhost."""
+    import trustme
+
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    made.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "localhost.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return tmp_path
+
+
+@pytest.fixture
+def certificate(authority: Path) -> ssl.SSLContext:
+    """Of localhost, for a server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "localhost.pem")
+    return context

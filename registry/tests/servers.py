@@ -198,7 +198,10 @@ class S3Server:
 class Served:
     """A registry, served by uvicorn in a thread of this process; ``address`` has no slash at its end."""
 
-    def __init__(self, registry: Registry, checkers: Checkers | None = None) -> None:
+    def __init__(
+        self, registry: Registry, checkers: Checkers | None = None, certificate: Path | None = None
+    ) -> None:
+        """``certificate`` is one of localhost with its key; then it is served over TLS."""
         self.registry = registry
         self.asked: list[tuple[str, str, int]] = []  # (method, path, status) of every answer
         app = create_app(registry, checkers)
@@ -211,12 +214,20 @@ class Served:
 
             await app(scope, receive, note)
 
-        config = uvicorn.Config(noting, log_level="warning", lifespan="on", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            noting,
+            log_level="warning",
+            lifespan="on",
+            timeout_graceful_shutdown=1,
+            ssl_certfile=certificate,
+        )
         self.server = uvicorn.Server(config)
         # With its protocol named, asyncio sends small answers at once; else each waits 40 ms for an acknowledgement.
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self.socket.bind(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        if certificate is not None:
+            self.address = self.address.replace("http://127.0.0.1", "https://localhost")
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.socket]})
         self.thread.start()
         until(lambda: self.server.started, what="the registry")

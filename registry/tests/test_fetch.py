@@ -2,77 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import http.server
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from ldt_registry.fetch import get, get_json
 from ldt_registry.problems import Refused
 from ldt_registry.registry import Registry
+from outside import Answer, place, serving, trusting
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"])
-
-Answer = tuple[int, dict[str, str], bytes]
-
-
-@contextlib.contextmanager
-def serving(certificate: ssl.SSLContext, answer: Callable[[str], Answer]) -> Iterator[tuple[str, list[str]]]:
-    """A server over TLS on loopback; (its address, the paths that were asked for)."""
-    asked: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            status, headers, body = answer(self.path)
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = certificate.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"https://localhost:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """Of localhost, by an authority that this process trusts."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context
-
-
-def trusting(registry: Registry, *hosts: str) -> Registry:
-    settings = registry.settings.model_copy(update={"trusted_hosts": frozenset(hosts)})
-    return dataclasses.replace(registry, settings=settings)
-
-
-def place(address: str) -> str:
-    return address.removeprefix("https://")
-
 
 INWARD = [
     "127.0.0.1", "127.8.8.8", "0.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",

@@ -105,6 +105,30 @@ def add_people(sub: Sub, shared: argparse.ArgumentParser) -> None:
     space("list", shared, "all namespaces with their proofs")
 
 
+def add_trusting(sub: Sub, shared: argparse.ArgumentParser) -> None:
+    issuer = _family(sub, "issuer", "issuers whose jobs may publish without a secret", "trusting.issuer")
+    add = issuer("add", shared, "trust an issuer; `github` and `gitlab` stand for the public ones", "url")
+    add.add_argument("--kind", choices=["github", "gitlab", "generic"], help="what its claims are called")
+    add.add_argument("--algorithm", action="append", choices=["RS256", "ES256"], help="(default: RS256)")
+    issuer("list", shared, "all issuers")
+    issuer("remove", shared, "trust an issuer no more, nor its jobs", "url")
+    publisher = _family(sub, "publisher", "jobs that may publish a project", "trusting.publisher")
+    add = publisher("add", shared, "trust a job; a name that is free is kept for it for 30 days", "project")
+    add.add_argument("--issuer", required=True, metavar="URL")
+    add.add_argument("--account", required=True, help="who is answerable, and owns a new project")
+    add.add_argument("--org", help="organisation that will own a new project")
+    add.add_argument(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="github: repository_owner_id, repository_id, workflow; gitlab: namespace_id, project_id, workflow; "
+        "generic: sub; also environment and others",
+    )
+    publisher("list", shared, "all trusted publishers")
+    publisher("remove", shared, "trust a job no more").add_argument("id", type=int, metavar="ID")
+
+
 def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argparse.ArgumentParser]:
     """A command with subcommands, all done by one function that looks at ``what``."""
     inner = sub.add_parser(name, help=words).add_subparsers(dest="what", metavar="WHAT", required=True)
@@ -121,4 +145,4 @@ def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argpa
     return add
 
 
-ALL = [add_serving, add_keeping, add_people]
+ALL = [add_serving, add_keeping, add_people, add_trusting]

@@ -12,10 +12,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from .. import limits, oidc
 from ..accounts import make_first
 from ..jobs import Handler, Worker
 from ..keeping.gc import collect
-from ..limits import forget
 from ..namespaces import recheck
 from ..problems import Misconfigured
 from ..registry import Registry, initialise
@@ -63,7 +63,9 @@ def serve(options: argparse.Namespace) -> int:
             new=new,
             **said,
         )
-        worker = Worker(registry, HANDLERS, {3600.0: collect, 3599.0: forget, 3601.0: recheck})
+        worker = Worker(
+            registry, HANDLERS, {3600.0: collect, 3599.0: limits.forget, 3598.0: oidc.forget, 3601.0: recheck}
+        )
         worker.start()
         try:
             asyncio.run(_serve(create_app(registry), settings.host, settings.port))
