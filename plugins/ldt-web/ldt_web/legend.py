@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from .hatch import hatch
 from .layers import Places
-from .marks import hatching, marker, style_of
+from .marks import hatching, marker, marker_size, style_of
 from .paths import UNITS
 from .svg import short, tag
 from .words import write_number, write_unit
@@ -45,7 +45,7 @@ def make_legend(places: Places) -> Legend:
             mark = tag("path", d="M2 2h30v14h-30z", **unscaled(style)) + _swatch_lines(places, index)
         else:
             shape = index if not places.measured and layer.scale else 0
-            mark = tag("path", d=marker(shape, 3 + 6 * look.weight), transform="translate(17 9)", **style)
+            mark = tag("path", d=marker(shape, marker_size(look)), transform="translate(17 9)", **style)
         swatch = tag("svg", mark, class_="swatch", viewBox="0 0 34 18", aria_hidden="true", focusable="false")
         arrow = {"less": "▼ ", "more": "▲ "}.get(look.sign, "")
         entries.append(Entry(swatch, arrow + look.label, write_number(places.counts[index], 0)))

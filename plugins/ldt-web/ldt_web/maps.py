@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -16,13 +17,14 @@ from .hatch import hatch
 from .labels import place_labels
 from .layers import Places, read_places
 from .legend import Legend, make_legend
-from .marks import hatching, marker, style_of
+from .marks import hatching, marker, marker_size, style_of
 from .paths import UNITS, Frame, path_data
 from .scalebar import scale_bar
 from .svg import join, short, tag
 from .words import write_amount, write_number
 
 TOOLTIPS = 3000  # above this many places in a layer, each class is one path and no place has a tooltip
+APART = 6.0  # pixels between points on average below which their marks shrink, so as not to hide each other
 WIDE, HALF = 1040, 640
 
 
@@ -62,7 +64,7 @@ def draw_map(block: MapBlock, bundle: SceneBundle, shared: Shared, *, name: str,
     values = [p for p in layers if p.layer.role == "value"]
     context = [p for p in layers if p.layer.role == "context"]
     width, height = frame.width, frame.height
-    drawn = [_context(p, shared) if p.layer.role == "context" else _values(p) for p in layers]
+    drawn = [_context(p, shared) if p.layer.role == "context" else _values(p, frame) for p in layers]
     svg = tag(
         "svg",
         tag("title", f"Map: {block.title}", id=f"{name}-title"),
@@ -110,7 +112,10 @@ def describe(block: MapBlock, values: list[Places], context: list[Places]) -> st
 def _context(places: Places, shared: Shared) -> Markup:
     kind = places.layer.geometry
     if kind == "point":
-        dots = [tag("circle", cx=short(x, 0), cy=short(y, 0), r=1.6 * UNITS) for x, y in _points(places)]
+        points = _points(places)
+        if len(points) > TOOLTIPS:
+            return tag("path", d=_dots(points), class_="context-dots", stroke_width=3.2 * UNITS)
+        dots = [tag("circle", cx=short(x, 0), cy=short(y, 0), r=1.6 * UNITS) for x, y in points]
         return tag("g", *dots, class_="context-point")
     data = "".join(path_data(places.shapes, keep=False))
     return tag("g", shared.use(data), class_=f"context-{kind}") if data else Markup("")
@@ -122,10 +127,17 @@ def _points(places: Places) -> list[tuple[float, float]]:
     return [(x, y) for x, y in shapely.get_coordinates(shapely.centroid(places.shapes)).tolist()]
 
 
-def _values(places: Places) -> Markup:
+def _dots(points: list[tuple[float, float]]) -> str:
+    """Path data of lines of no length: with round ends they are dots, of ten characters each."""
+    return "".join(f"M{x:.0f} {y:.0f}h0" for x, y in points)
+
+
+def _values(places: Places, frame: Frame) -> Markup:
     """Classes from the faintest to the strongest, so that the strongest lie on top."""
     order = sorted(range(len(places.looks)), key=lambda i: (places.looks[i].order, i))
     kind = places.layer.geometry
+    if kind == "point" and len(places.shapes) > TOOLTIPS:
+        return tag("g", *_crowd(places, frame, order))
     marks = _markers(places) if kind == "point" else _paths(places)
     groups = []
     for index in (i for i in order if marks.get(i)):
@@ -146,6 +158,28 @@ def _paths(places: Places) -> dict[int, list[Markup]]:
     return {k: [tag("path", _tip(places, i), d=data[i]) for i in v] for k, v in groups.items()}
 
 
+def _crowd(places: Places, frame: Frame, order: list[int]) -> list[Markup]:
+    """One path for each class: dots where numbers are shown, marks of its shape where kinds are; smaller, the more there are."""
+    points, classes = _points(places), places.classes.tolist()
+    apart = math.sqrt(frame.width * frame.height / len(points))
+    shrink = min(1.0, apart / APART)
+    groups = []
+    for index in order:
+        mine = [p for p, c in zip(points, classes, strict=True) if c == index]
+        size = marker_size(places.looks[index]) * shrink * UNITS
+        if not mine:
+            continue
+        if places.measured or places.layer.scale is None:
+            colour = places.looks[index].colour
+            groups.append(
+                tag("path", d=_dots(mine), class_="value-dots", stroke=colour, stroke_width=2 * size)
+            )
+        else:
+            data = "".join(marker(index, size, at=(round(x), round(y))) for x, y in mine)
+            groups.append(tag("path", d=data, **style_of(places, index)))
+    return groups
+
+
 def _tip(places: Places, row: int) -> Markup:
     text = ": ".join(filter(None, (places.names[row], places.words[row])))
     return tag("title", text) if text else Markup("")
@@ -153,15 +187,11 @@ def _tip(places: Places, row: int) -> Markup:
 
 def _markers(places: Places) -> dict[int, list[Markup]]:
     groups: dict[int, list[Markup]] = {}
-    tips = len(places.shapes) <= TOOLTIPS
     for row, (x, y) in enumerate(_points(places)):
         index = int(places.classes[row])
         look = places.looks[index]
-        data = marker(
-            index if not places.measured and places.layer.scale else 0, (3 + 6 * look.weight) * UNITS
-        )
-        tip = _tip(places, row) if tips else Markup("")
+        data = marker(index if not places.measured and places.layer.scale else 0, marker_size(look) * UNITS)
         groups.setdefault(index, []).append(
-            tag("path", tip, d=data, transform=f"translate({short(x, 0)} {short(y, 0)})")
+            tag("path", _tip(places, row), d=data, transform=f"translate({short(x, 0)} {short(y, 0)})")
         )
     return groups

@@ -9,16 +9,22 @@ from .paths import UNITS
 from .svg import short
 
 
-def marker(shape: int, size: float) -> str:
-    """Path data of a circle, square, triangle, diamond, or cross of about one area."""
+def marker_size(look: Look) -> float:
+    """Pixels from its middle to its edge: larger for more."""
+    return 3 + 6 * look.weight
+
+
+def marker(shape: int, size: float, at: tuple[int, int] = (0, 0)) -> str:
+    """Path data of a circle, square, triangle, diamond, or cross of about one area, with its middle ``at`` a point."""
     r = round(size)
     q, s = round(size * 0.88), round(size * 1.25)
+    x, y = at
     return [
-        f"M-{r} 0a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0-{2 * r} 0z",
-        f"M-{q}-{q}h{2 * q}v{2 * q}h-{2 * q}z",
-        f"M0-{s}l{s} {2 * q}h-{2 * s}z",
-        f"M0-{s}l{s} {s}-{s} {s}-{s}-{s}z",
-        f"M-{s}-{s // 3}h{s - s // 3}v-{s - s // 3}h{2 * (s // 3)}v{s - s // 3}h{s - s // 3}v{2 * (s // 3)}"
+        f"M{x - r} {y}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0-{2 * r} 0z",
+        f"M{x - q} {y - q}h{2 * q}v{2 * q}h-{2 * q}z",
+        f"M{x} {y - s}l{s} {2 * q}h-{2 * s}z",
+        f"M{x} {y - s}l{s} {s}-{s} {s}-{s}-{s}z",
+        f"M{x - s} {y - s // 3}h{s - s // 3}v-{s - s // 3}h{2 * (s // 3)}v{s - s // 3}h{s - s // 3}v{2 * (s // 3)}"
         f"h-{s - s // 3}v{s - s // 3}h-{2 * (s // 3)}v-{s - s // 3}h-{s - s // 3}z",
     ][shape % 5]
 

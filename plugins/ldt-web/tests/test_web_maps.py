@@ -234,6 +234,46 @@ def test_a_crowd_of_places_becomes_one_path_per_class(made):
     assert sum(int(e.count) for e in picture.legends[0].entries) == len(crowd)
 
 
+def crowd_of_points(made, count, **layer):
+    points = made.buildings(count)
+    kinds = np.array([("main", "side", "lane")[i % 3] for i in range(count)], object)
+    points = points.with_columns(geometry=shapely.centroid(points["geometry"]), kind=kinds)
+    given = {"data": "houses", "geometry": "point", "field": "level", "unit": "dB", "label": None, **layer}
+    return draw(made, made.map(layers=[made.layer(**given)]), tables={"houses": points})
+
+
+def test_a_crowd_of_points_becomes_dots_in_one_path_per_class(made):
+    few, many = (crowd_of_points(made, TOOLTIPS + n, scale=made.DIVERGING) for n in (0, 1))
+    assert sum(n for _, n in groups(few, "point")) == TOOLTIPS
+    dots = re.findall(
+        r'<path d="([^"]*)" class="value-dots" stroke="([^"]*)" stroke-width="([^"]*)"/>', str(many.svg)
+    )
+    entries = [int(e.count) for e in many.legends[0].entries]
+    assert sorted(d.count("M") for d, _, _ in dots) == sorted(n for n in entries if n)
+    assert sum(entries) == TOOLTIPS + 1
+    assert len({colour for _, colour, _ in dots}) == len(dots)
+    assert len(many.svg) < len(few.svg) / 3
+
+
+def test_dots_are_smaller_the_more_there_are_and_larger_for_more(made):
+    scale = sc.Scale(kind="sequential", breaks=[0])
+
+    def widths(count):
+        svg = str(crowd_of_points(made, count, scale=scale).svg)
+        return [float(w) for w in re.findall(r'class="value-dots"[^>]*stroke-width="([^"]*)"', svg)]
+
+    some, more = widths(20_000), widths(40_000)
+    assert len(some) == len(more) == 2
+    assert some == sorted(some)
+    assert all(b < a for a, b in zip(some, more, strict=True))
+
+
+def test_a_crowd_of_categories_keeps_its_shapes(made):
+    svg = str(crowd_of_points(made, TOOLTIPS + 1, field="kind", unit=None, scale=made.CATEGORICAL).svg)
+    assert "value-dots" not in svg
+    assert svg.count("<path") < 20
+
+
 def test_context_is_kept_once_for_all_maps(made):
     block, shared = made.map(), Shared()
     bundle = made.bundle([block])
