@@ -298,6 +298,7 @@ class _Upload:
     def _release(self) -> None:
         """Let go of the claims; where that fails, their lease ends by itself."""
         with contextlib.suppress(Exception), self._registry.database.write() as connection:
+            journal.hold(connection)  # the collector removes claims, too, in an order of its own
             connection.execute(sa.delete(claim).where(claim.c.upload == self._id))
 
 

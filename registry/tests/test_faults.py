@@ -217,7 +217,7 @@ def race_the_collector(registry: Registry, checkers: Checkers, seconds: float) -
     over.set()
     for thread in threads:
         thread.join()
-    assert faults == []
+    assert [(f, f.__cause__) for f in faults] == []
     assert [f for f in check(registry) if not f.harmless] == []
     return len(published)
 
