@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -113,17 +114,18 @@ def work_once(registry: Registry, handlers: Mapping[str, Handler]) -> bool:
 
 
 class Worker:
-    """Does jobs in a thread of the serving process, and what is to be done ``every`` so many seconds."""
+    """Does jobs in a thread of the serving process, and calls what is ``due`` every so many seconds."""
 
     def __init__(
         self,
         registry: Registry,
         handlers: Mapping[str, Handler],
-        every: Mapping[float, Callable[[Registry], object]] | None = None,
+        due: Sequence[tuple[float, Callable[[Registry], object]]] = (),
         *,
         pause: float = 1.0,
     ) -> None:
-        self.registry, self.handlers, self.every, self.pause = registry, handlers, dict(every or {}), pause
+        self.registry, self.handlers, self.pause = registry, handlers, pause
+        self._due = [_Due(seconds, call) for seconds, call in due]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
@@ -136,18 +138,27 @@ class Worker:
         self._thread.join(30)
 
     def _run(self) -> None:
-        waited = dict.fromkeys(self.every, 0.0)
         while not self._stop.is_set():
-            try:
-                while self.handlers and not self._stop.is_set() and work_once(self.registry, self.handlers):
-                    pass
-                for seconds, call in self.every.items():
-                    if waited[seconds] >= seconds:
-                        waited[seconds] = 0.0
-                        call(self.registry)
-            except Problem as exc:  # the database is away: wait for it
-                log.warning("jobs wait: %s", exc.what)
-            except Exception:
-                log.exception("jobs wait")
+            while self.handlers and not self._stop.is_set() and self._guarded(work_once, self.handlers):
+                pass
+            for one in self._due:
+                if time.monotonic() >= one.next:
+                    one.next = time.monotonic() + one.seconds
+                    self._guarded(one.call)
             self._stop.wait(self.pause)
-            waited = {k: v + self.pause for k, v in waited.items()}
+
+    def _guarded(self, call: Callable[..., object], *more: object) -> bool:
+        """Call it; false where it failed: the database may be away, and comes back."""
+        try:
+            return bool(call(self.registry, *more))
+        except Problem as exc:
+            log.warning("work waits: %s", exc.what)
+        except Exception:
+            log.exception("work waits")
+        return False
+
+
+class _Due:
+    def __init__(self, seconds: float, call: Callable[[Registry], object]) -> None:
+        self.seconds, self.call = seconds, call
+        self.next = time.monotonic() + seconds

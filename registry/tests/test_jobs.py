@@ -101,7 +101,7 @@ def test_the_worker_does_what_comes_and_what_is_due(registry: Registry) -> None:
     worker = Worker(
         registry,
         {"render": lambda _, job: done.append(job.key)},
-        {0.01: lambda _: due.set()},
+        [(0.01, lambda _: 1 / 0), (0.01, lambda _: due.set())],
         pause=0.01,
     )
     worker.start()

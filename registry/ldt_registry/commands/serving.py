@@ -63,9 +63,8 @@ def serve(options: argparse.Namespace) -> int:
             new=new,
             **said,
         )
-        worker = Worker(
-            registry, HANDLERS, {3600.0: collect, 3599.0: limits.forget, 3598.0: oidc.forget, 3601.0: recheck}
-        )
+        hourly = (collect, limits.forget, oidc.forget, recheck)
+        worker = Worker(registry, HANDLERS, [(3600, call) for call in hourly])
         worker.start()
         try:
             asyncio.run(_serve(create_app(registry), settings.host, settings.port))
