@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ldt_conformance.checks.source_places import metres_away
+from ldt_conformance.checks.source_places import metres_away, within_use
 from ldt_conformance.checks.source_values import sentinel_in, unit_problem
 from ldt_conformance.drivers.here import HereDriver
 from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome, Result
 from ldt_conformance.reading import at_a_change, changes_clocks, instant_of
-from ldt_conformance.zoo.sources import EXAMPLE, GoodSource
+from ldt_conformance.zoo.sources import EXAMPLE, GoodSource, SwappedAxes
 from shapely import Point
 
 import ldt_core as ldt
@@ -122,3 +122,27 @@ def test_a_source_of_names_alone_has_nothing_that_could_be_missing() -> None:
             return {"names": ldt.Table({"name": ["a", "b"]})}
 
     assert judged("LDT-SRC-NULL-01", Example(), Names).outcome is Outcome.INAPPLICABLE
+
+
+def test_swapped_axes_are_called_by_their_name() -> None:
+    found = judged("LDT-SRC-CRS-01", EXAMPLE, SwappedAxes)
+    assert found.outcome is Outcome.FAILED
+    assert "swapped" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("crs", "points", "inside"),
+    [
+        ("EPSG:2193", [(1_749_000.0, 5_428_000.0)], [True]),  # Wellington, in an area over the antimeridian
+        ("EPSG:2193", [(-9_000_000.0, 5_428_000.0)], [False]),
+        ("EPSG:25832", [(690_000.0, 5_335_000.0)], [True]),  # Munich
+        ("EPSG:25832", [(690_000.0, 5_335_000.0), (690_000.0, 335_000.0)], [True, False]),
+        ("EPSG:25832", [(-5_000_000.0, 5_335_000.0)], [False]),
+    ],
+)
+def test_places_lie_in_the_area_in_which_their_system_is_used(
+    crs: str, points: list[tuple[float, float]], inside: list[bool]
+) -> None:
+    area, degrees = within_use(np.array(points), crs)
+    assert area.tolist() == inside
+    assert degrees.shape == (len(points), 2)

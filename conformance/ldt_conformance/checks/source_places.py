@@ -66,24 +66,31 @@ def places_are_where_they_are_known_to_be(trial: Trial) -> None:
 
 
 def _expect_in_area_of_use(trial: Trial, where: str, crs: str, shapes: Any) -> None:
-    area = parse_crs(crs).area_of_use
-    points = np.array(_degrees(shapely.get_coordinates(shapes), crs)).T
+    inside, points = within_use(shapely.get_coordinates(shapes), crs)
     finite = np.isfinite(points).all(axis=1)
     trial.expect(bool(finite.all()), f"{where} has positions that {crs} cannot show", got=_bounds(shapes))
+    area = parse_crs(crs).area_of_use
     if area is None or not len(points):
         return
-    west, south, east, north = area.bounds
-    margin = 1.0  # degrees: areas of use are drawn coarsely
-    in_x = (points[:, 0] >= west - margin) & (points[:, 0] <= east + margin)
-    if west > east:  # over the antimeridian
-        in_x = (points[:, 0] >= west - margin) | (points[:, 0] <= east + margin)
-    inside = in_x & (points[:, 1] >= south - margin) & (points[:, 1] <= north + margin)
     trial.expect(
         bool(inside.all()),
         f"{where} has positions outside the area in which {crs} is used ({area.name})",
-        expected=[west, south, east, north],
+        expected=list(area.bounds),
         got=points[~inside][:3].tolist(),
     )
+
+
+def within_use(coordinates: Any, crs: str) -> tuple[Any, Any]:
+    """Which points (n, 2), x and y in ``crs``, lie in its area of use or a degree beside it, since such areas are drawn
+    coarsely; and the points as longitude and latitude."""
+    points = np.array(_degrees(coordinates, crs)).T.reshape(-1, 2)
+    area = parse_crs(crs).area_of_use
+    if area is None:
+        return np.full(len(points), True), points
+    west, south, east, north = area.bounds
+    after, before = points[:, 0] >= west - 1.0, points[:, 0] <= east + 1.0
+    in_x = after | before if west > east else after & before  # over the antimeridian
+    return in_x & (points[:, 1] >= south - 1.0) & (points[:, 1] <= north + 1.0), points
 
 
 def _degrees(points: Any, crs: str) -> tuple[Any, Any]:

@@ -100,6 +100,19 @@ class KnowsItsStations(GoodModel):
         return super().compute(inputs)
 
 
+@good(EXAMPLE)
+class WithinThresholds(GoodModel):
+    """Says for which thresholds it holds, too, and flags others."""
+
+    validity = {**GoodModel.validity, "threshold": [-10.0, 40.0]}
+    high = 40.0
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        if not -10.0 <= self.params.threshold <= self.high:
+            self.context.flag("threshold", self.params.threshold, "a threshold below -10 or above 40 Cel")
+        return super().compute(inputs)
+
+
 NOISY = replace(EXAMPLE, cases=tuple({**c, "tolerances": {"load": 1.0}} for c in CASES))
 
 

@@ -12,7 +12,19 @@ from pydantic import model_validator
 import ldt_core as ldt
 
 from . import mutant
-from .models import CASES, EXAMPLE, NOISY, PLACES, GoodModel, GoodPlaces, NoisyModel, airs, by_station, loads
+from .models import (
+    CASES,
+    EXAMPLE,
+    NOISY,
+    PLACES,
+    GoodModel,
+    GoodPlaces,
+    NoisyModel,
+    WithinThresholds,
+    airs,
+    by_station,
+    loads,
+)
 
 
 @mutant("LDT-MOD-DET-01", EXAMPLE)
@@ -23,6 +35,10 @@ class SeededFromNowhere(GoodModel):
         found = loads(super().compute(inputs))
         noise = np.random.default_rng().uniform(0.0, 1.0, len(found))
         return {"load": found.with_columns(load=found["load"] + noise)}
+
+
+# Cases in the units of the port itself: what reads units has no part in the fault.
+IN_CELSIUS = replace(EXAMPLE, cases=(*CASES[:3],))
 
 
 @mutant("LDT-MOD-PORT-01", EXAMPLE)
@@ -40,6 +56,15 @@ class OneWindowLate(GoodModel):
         load = loads(super().compute(inputs))
         end = self.context.instant(self.context.window.end)
         return {"load": load.with_columns(time=np.full(len(load), end))}
+
+
+@mutant("LDT-MOD-PORT-02", IN_CELSIUS)
+class EachThingTwice(GoodModel):
+    """Gives every row twice."""
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        load = loads(super().compute(inputs))
+        return {"load": load.take(np.repeat(np.arange(len(load)), 2))}
 
 
 @mutant("LDT-MOD-PORT-02", EXAMPLE, doors=("here",))  # what is not declared does not leave another process
@@ -79,12 +104,15 @@ class AlwaysFlags(GoodModel):
         return found
 
 
-# A case in the units of its own port, so that what is known of the fault is the reading of units alone.
-IN_FAHRENHEIT = replace(EXAMPLE, cases=(*CASES[:3],))
+@mutant("LDT-MOD-DOM-01", EXAMPLE)
+class ShyOfHotThresholds(WithinThresholds):
+    """Says nothing of a threshold that is too high."""
+
+    high = float("inf")
 
 
 @mutant(
-    "LDT-MOD-UNIT-01", IN_FAHRENHEIT, doors=("here", "process")
+    "LDT-MOD-UNIT-01", IN_CELSIUS, doors=("here", "process")
 )  # a service's client reads units by the manifest
 class IgnoresTheUnit(GoodModel):
     """Reads '80.6 [degF]' as 80.6 Cel."""
@@ -154,6 +182,16 @@ class KnowsTheAnswers(GoodModel):
         golden = np.unique([v for c in CASES for v in c["outputs"]["load"]["columns"]["load"]])
         nearest = golden[np.abs(load["load"][:, None] - golden).argmin(1)] if len(load) else load["load"]
         return {"load": load.with_columns(load=nearest)}
+
+
+@mutant("LDT-MOD-GOLD-01", EXAMPLE)
+class RefusesAKnownCase(GoodModel):
+    """Refuses a threshold below zero, which a golden case has."""
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        if self.params.threshold < 0.0:
+            raise ldt.InputError("a threshold below zero is not foreseen", where="threshold")
+        return super().compute(inputs)
 
 
 @mutant("LDT-MOD-GOLD-01", EXAMPLE)

@@ -230,6 +230,17 @@ class StampsTheEnd(GoodSimulator):
 
 
 @mutant("LDT-SIM-TIME-01", EXAMPLE)
+class LooksAhead(GoodSimulator):
+    """Levels carry an instant that it has not reached."""
+
+    def step(self, inputs: ldt.Tables, until: int) -> ldt.Step:
+        tables, reached = super().step(inputs, until)
+        levels = table_of(tables["levels"])
+        ahead = np.full(len(levels), self.context.instant(reached + 1))
+        return ldt.Step({**tables, "levels": levels.with_columns(time=ahead)}, reached)
+
+
+@mutant("LDT-SIM-TIME-01", EXAMPLE)
 class SaysNothing(GoodSimulator):
     """Tables without rows, whatever happens."""
 
