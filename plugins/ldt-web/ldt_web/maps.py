@@ -24,7 +24,9 @@ from .svg import join, short, tag
 from .words import write_amount, write_number
 
 TOOLTIPS = 3000  # above this many places in a layer, each class is one path and no place has a tooltip
-APART = 6.0  # pixels between points on average below which their marks shrink, so as not to hide each other
+APART = (
+    16.0  # pixels between points on average below which their marks shrink: the largest would hide the others
+)
 WIDE, HALF = 1040, 640
 
 
