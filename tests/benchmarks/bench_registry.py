@@ -297,10 +297,11 @@ def read_answer(connection: socket.socket) -> None:
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
     assert b" 200 " in head.split(b"\r\n")[0], head
-    length = next(
-        int(h.split(b":")[1]) for h in head.lower().split(b"\r\n") if h.startswith(b"content-length:")
-    )
-    while len(body) < length:
+    lines = [h.partition(b":") for h in head.lower().split(b"\r\n")[1:]]
+    headers = {k.strip(): v.strip() for k, _, v in lines}
+    while headers.get(b"transfer-encoding") == b"chunked" and not body.endswith(b"\r\n0\r\n\r\n"):
+        body += connection.recv(65536)
+    while len(body) < int(headers.get(b"content-length", 0)):
         body += connection.recv(65536)
 
 

@@ -1,7 +1,7 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sweep, engines, isolated, remote, services, conformance, checkpoints, walls, sumo. The machine matters, the ratios
+second_run, store, rerun, sweep, engines, isolated, remote, services, conformance, checkpoints, walls, registry, sumo. The machine matters, the ratios
 less so; nothing here is asserted.
 """
 
@@ -30,6 +30,7 @@ BENCHMARKS = {
     "conformance": HERE / "bench_conformance.py",
     "checkpoints": HERE / "bench_checkpoints.py",
     "walls": HERE / "bench_walls.py",
+    "registry": HERE / "bench_registry.py",
     "sumo": HERE / "bench_sumo.py",
 }
 

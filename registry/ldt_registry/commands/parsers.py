@@ -129,6 +129,19 @@ def add_trusting(sub: Sub, shared: argparse.ArgumentParser) -> None:
     publisher("remove", shared, "trust a job no more").add_argument("id", type=int, metavar="ID")
 
 
+def add_standing(sub: Sub, shared: argparse.ArgumentParser) -> None:
+    release = _family(sub, "release", "releases: yank, unyank, delete a file", "standing.release")
+    yank = release("yank", shared, "let installers choose it no more, unless it is pinned", "name", "version")
+    yank.add_argument("code", metavar="CODE", help="broken, insecure, licence, mistake, superseded or other")
+    yank.add_argument("text", metavar="TEXT", help="the reason, in a sentence")
+    release("unyank", shared, "undo that", "name", "version")
+    release("delete", shared, "delete a file for good", "name", "filename", "text")
+    project = _family(sub, "project", "projects: how they stand", "standing.project")
+    mark = project("mark", shared, "active, archived, deprecated or quarantined", "name", "status")
+    mark.add_argument("--why", help="the reason, in a sentence; not needed for active")
+    mark.add_argument("--replaced-by", metavar="NAME")
+
+
 def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argparse.ArgumentParser]:
     """A command with subcommands, all done by one function that looks at ``what``."""
     inner = sub.add_parser(name, help=words).add_subparsers(dest="what", metavar="WHAT", required=True)
@@ -145,4 +158,4 @@ def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argpa
     return add
 
 
-ALL = [add_serving, add_keeping, add_people, add_trusting]
+ALL = [add_serving, add_keeping, add_people, add_trusting, add_standing]
