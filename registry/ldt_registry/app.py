@@ -17,7 +17,7 @@ from .oidc import Keys
 from .problems import MEDIA_TYPE, Malformed, Problem
 from .registry import Registry
 from .shelf import Shelf
-from .web import account, files, health, legacy, oidc
+from .web import account, files, health, legacy, login, oidc
 from .web.simple import SimpleIndex
 
 
@@ -45,7 +45,7 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.shelf = Shelf(listing)
     app.state.checkers = checking
     app.state.keys = Keys(registry)
-    for routes in (health, legacy, files, account, oidc):
+    for routes in (health, legacy, files, account, login, oidc):
         app.include_router(routes.router)
     index = SimpleIndex(app.state.shelf, registry.settings.public_url)
     app.router.routes += [Route("/simple", index), Mount("/simple", index)]

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from .problems import Down, Misconfigured, NoSpace, Problem
+from .problems import Down, Malformed, Misconfigured, NoSpace, Problem
 
 NETWORK = {
     "nfs",
@@ -166,6 +166,12 @@ def _told() -> Iterator[None]:
         yield
     except Problem:
         raise
+    except (exc.DataError, UnicodeEncodeError) as error:  # NUL, half of a surrogate pair, a number too large
+        raise Malformed(
+            "a value cannot be kept in the database",
+            code="bad-value",
+            fix="Send text without control characters.",
+        ) from error
     except exc.TimeoutError as error:
         raise Down("all connections to the database are in use", code="database-busy") from error
     except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:

@@ -8,14 +8,15 @@ from packaging.requirements import InvalidRequirement, Requirement
 from .names import alike_skeletons, normalise, reserved, skeleton, why_reserved
 from .problems import Conflict
 from .rights import Owner
-from .schema import certificate, file, org, project, release
+from .schema import certificate, file, membership, org, project, release
 
 
 def refuse_new_name(connection: sa.Connection, name: str, owner: Owner) -> None:
     """Raises Conflict where a normalised name is reserved, or could be taken for a project of somebody else.
 
     Written otherwise or with look-alike letters, it is refused beside every project; one slip away, beside those that are
-    protected: certified, or of an organisation that is verified. Beside one's own, everything is free.
+    protected: certified, or of an organisation that is verified. Beside one's own and those of one's organisations,
+    everything is free.
     """
     why = why_reserved(name)
     if why is not None:
@@ -25,8 +26,10 @@ def refuse_new_name(connection: sa.Connection, name: str, owner: Owner) -> None:
             fix="Choose another name, or ask an administrator to make the project.",
         )
     mine = skeleton(name)
+    belongs = sa.select(membership.c.org_id).where(membership.c.account_id == owner.account_id)
+    mine_too = set(connection.scalars(belongs))
     for row in connection.execute(_others(mine)):
-        own = (row.org_id, row.account_id) == (owner.org_id, owner.account_id)
+        own = (row.org_id, row.account_id) == (owner.org_id, owner.account_id) or row.org_id in mine_too
         if not own and alike_skeletons(mine, row.skeleton):
             raise Conflict(
                 f"The name {name!r} could be taken for {row.norm_name!r}, which is another's.",

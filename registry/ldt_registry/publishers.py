@@ -14,6 +14,7 @@ from ldt_core.remote.net import place_of
 from . import audit
 from .database import now
 from .names import require_name
+from .newcomers import refuse_new_name
 from .problems import Conflict, Malformed, Missing
 from .registry import Registry
 from .rights import (
@@ -205,6 +206,7 @@ def _place(connection: sa.Connection, maker: Identity, name: str, org_name: str 
             f"{name!r} is kept for a trusted publisher.", code="name-pending", fix="Choose another."
         )
     owner = owner_of_new(connection, maker, name)
+    refuse_new_name(connection, name, owner)
     org_id = owner.org_id
     if org_name is not None:
         mine = require_org(connection, maker, org_name, "owner", "maintainer").id

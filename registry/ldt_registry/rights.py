@@ -23,12 +23,11 @@ import sqlalchemy as sa
 
 from .database import locked, now
 from .limits import Limit, spend
-from .names import alike_skeletons, prefixes, skeleton, why_reserved
+from .names import prefixes
 from .problems import Conflict, Forbidden, Missing
 from .registry import Registry
 from .schema import (
     account,
-    certificate,
     file,
     membership,
     namespace,
@@ -254,41 +253,7 @@ def owner_of_new(connection: sa.Connection, identity: Identity, name: str) -> Ow
             code="name-pending",
             fix="Choose another name.",
         )
-    if identity.role != "admin":
-        refuse_look_alike(connection, name, owner)
     return owner
-
-
-def refuse_look_alike(connection: sa.Connection, name: str, owner: Owner) -> None:
-    """Raises Conflict where a name is reserved, or could be taken for a project that is somebody else's.
-
-    All projects are protected against the same skeleton; those of organisations with a namespace, and those with a
-    certificate, against one slip more.
-    """
-    why = why_reserved(name)
-    if why is not None:
-        raise Conflict(f"{name!r} is not to be had. {why}", code="name-reserved", fix="Choose another name.")
-    mine = skeleton(name)
-    others = sa.not_(
-        sa.or_(
-            sa.and_(project.c.org_id.is_not(None), project.c.org_id == owner.org_id),
-            sa.and_(project.c.account_id.is_not(None), project.c.account_id == owner.account_id),
-            project.c.org_id.in_(
-                sa.select(membership.c.org_id).where(membership.c.account_id == owner.account_id)
-            ),
-        )
-    )
-    certified = sa.select(file.c.project_id).join(certificate, certificate.c.subject == file.c.sha256)
-    verified = sa.select(namespace.c.org_id).where(is_granted(connection))
-    watched = sa.or_(project.c.skeleton == mine, project.c.id.in_(certified), project.c.org_id.in_(verified))
-    query = sa.select(project.c.norm_name, project.c.skeleton).where(sa.func.coalesce(others, True), watched)
-    near = next((n for n, s in connection.execute(query) if alike_skeletons(mine, s)), None)
-    if near is not None:
-        raise Conflict(
-            f"{name!r} looks like {near!r}, which is another's.",
-            code="look-alike",
-            fix="Choose a name that nobody takes for that one.",
-        )
 
 
 def account_named(connection: sa.Connection, name: str) -> sa.Row[Any]:

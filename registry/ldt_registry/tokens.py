@@ -105,12 +105,25 @@ def make(
     days: float,
     title: str = "",
 ) -> tuple[str, str]:
-    """(id, token) of an account, written into the audit log. Raises Malformed where it would hold too long."""
+    """(id, token) of an account, written into the audit log.
+
+    A token makes none that may more, or lasts longer, than itself. Raises Malformed, Forbidden.
+    """
+    more = [s for s in scopes if maker.token_id and not {s, s.partition(":")[0]} & set(maker.scopes)]
+    if more:
+        raise Forbidden(
+            f"This token cannot give what it does not have: {', '.join(more)}.",
+            code="scope",
+            fix="Sign in, and make it there.",
+        )
     if not 0 < days <= LONGEST.days:
         raise Malformed(
             f"A token ends within {LONGEST.days} days.", code="bad-end", fix="Make a new one then."
         )
     until = now(connection) + timedelta(days=days)
+    if maker.token_id:
+        own = connection.scalar(sa.select(token.c.not_after).where(token.c.id == maker.token_id))
+        until = min(until, own) if own is not None else until
     whole = mint(connection, scopes=scopes, until=until, account_id=account_id, title=title)
     number = id_of(whole)
     audit.record(

@@ -220,6 +220,7 @@ class Served:
             lifespan="on",
             timeout_graceful_shutdown=1,
             ssl_certfile=certificate,
+            proxy_headers=False,  # it would believe anybody on this machine; the server of `serve` does not
         )
         self.server = uvicorn.Server(config)
         # With its protocol named, asyncio sends small answers at once; else each waits 40 ms for an acknowledgement.

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from .. import limits, oidc
+from .. import limits, oidc, sessions
 from ..accounts import make_first
 from ..jobs import Handler, Worker
 from ..keeping.gc import collect
@@ -63,7 +63,7 @@ def serve(options: argparse.Namespace) -> int:
             new=new,
             **said,
         )
-        hourly = (collect, limits.forget, oidc.forget, recheck)
+        hourly = (collect, limits.forget, oidc.forget, sessions.forget, recheck)
         worker = Worker(registry, HANDLERS, [(3600, call) for call in hourly])
         worker.start()
         try:
