@@ -22,8 +22,9 @@ from .words import LONGEST_QUERY, closeness, fold, read_words
 MOST = 500
 NEAR = 0.45
 """How close (0 to 1) a name must come to what was typed to be taken for it."""
-FEW = 5
-"""So few hits that hold every word are followed by those that hold any."""
+FEW, ENOUGH = 5, 50
+"""So few hits that hold every word are followed by those that hold any; so many are not looked for in descriptions."""
+HEADLINES, EVERYWHERE = "{name title summary} : ", ""
 _NAMED: sa.ColumnElement[str] = sa.literal_column("(search_doc.name || ' ' || search_doc.title)")
 EXACT, BEGINS, NEARLY, TEXT, ANY = range(5)
 
@@ -80,11 +81,13 @@ def search(
         stages = {r.component_id: (TEXT, r.changed_at.timestamp()) for r in rows}
     else:
         named = _by_name(connection, query, chosen, at)
-        nearly = {} if len(named) >= MOST else _nearly(connection, asked, chosen)
+        sure = any(stage == EXACT for stage, _ in named.values())
+        nearly = {} if sure else _nearly(connection, asked, chosen)
         stages = _by_text(connection, asked, chosen, at) | nearly | named
-    hits = _read_hits(connection, stages, at)
-    counted = count(connection, list(stages), at) if count_facets else {}
-    return Found(hits[max(offset, 0) : max(offset, 0) + limit], len(hits), counted)
+    order = _order(connection, stages, at)
+    counted = count(connection, order, at) if count_facets else {}
+    page = order[max(offset, 0) : max(offset, 0) + limit]
+    return Found(_read_hits(connection, page, stages, at), len(order), counted)
 
 
 def count(connection: sa.Connection, ids: Sequence[str], at: datetime) -> dict[str, dict[str, int]]:
@@ -206,21 +209,30 @@ def _by_text(
     connection: sa.Connection, asked: list[str], chosen: Sequence[Any], at: datetime
 ) -> dict[str, tuple[int, float]]:
     """What holds every word, the last of which may be begun only; where that is little, after it what holds any."""
-    whole = {i: (TEXT, score) for i, score in _match(connection, asked, "AND", chosen, at).items()}
+    whole: dict[str, tuple[int, float]] = {}
+    for part in (HEADLINES, EVERYWHERE):  # most of what is meant says so in its name, title or summary
+        found = _match(connection, asked, "AND", part, chosen, at)
+        whole = {i: (TEXT, score) for i, score in found.items()} | whole
+        if len(whole) >= ENOUGH:
+            return whole
     if len(whole) >= FEW or len(asked) == 1:
         return whole
-    return {i: (ANY, score) for i, score in _match(connection, asked, "OR", chosen, at).items()} | whole
+    return {
+        i: (ANY, score) for i, score in _match(connection, asked, "OR", HEADLINES, chosen, at).items()
+    } | whole
 
 
 def _match(
-    connection: sa.Connection, asked: list[str], joint: str, chosen: Sequence[Any], at: datetime
+    connection: sa.Connection, asked: list[str], joint: str, part: str, chosen: Sequence[Any], at: datetime
 ) -> dict[str, float]:
     # The words hold letters and digits only, so that no operator of either language is among them.
     if connection.dialect.name == "sqlite":
         matched = sa.text(
             "SELECT component_id, -bm25(search_text, 0, 10.0, 6.0, 3.0, 1.0) AS score "
             "FROM search_text WHERE search_text MATCH :query"
-        ).bindparams(query=f" {joint} ".join([*(f'"{w}"' for w in asked[:-1]), f'"{asked[-1]}" *']))
+        ).bindparams(
+            query=f"{part}(" + f" {joint} ".join([*(f'"{w}"' for w in asked[:-1]), f'"{asked[-1]}" *']) + ")"
+        )
         text = matched.columns(sa.column("component_id", sa.Text), sa.column("score", sa.Float)).subquery()
         query = (
             sa.select(search_doc.c.component_id, text.c.score)
@@ -231,7 +243,9 @@ def _match(
         )
     else:
         operator = "&" if joint == "AND" else "|"
-        words = sa.func.to_tsquery("english", f" {operator} ".join([*asked[:-1], f"{asked[-1]}:*"]))
+        marks = "ABC" if part else ""
+        listed = [*(f"{w}:{marks}" if marks else w for w in asked[:-1]), f"{asked[-1]}:*{marks}"]
+        words = sa.func.to_tsquery("english", f" {operator} ".join(listed))
         vector: sa.ColumnElement[Any] = sa.literal_column("search_doc.vector")
         inner = (
             sa.select(search_doc.c.component_id, vector.label("vector"))
@@ -247,15 +261,28 @@ def _match(
     return {row.component_id: float(row.score) for row in connection.execute(query)}
 
 
-def _read_hits(connection: sa.Connection, stages: Mapping[str, tuple[int, float]], at: datetime) -> list[Hit]:
+def _order(connection: sa.Connection, stages: Mapping[str, tuple[int, float]], at: datetime) -> list[str]:
+    """By stage, certified before not, then by score."""
     level = _level(at).label("now")
     rows = connection.execute(
-        sa.select(search_doc, component.c.kind, component.c.artifact, level)
-        .join(component, component.c.id == search_doc.c.component_id)
-        .where(search_doc.c.component_id.in_(list(stages)))
+        sa.select(search_doc.c.component_id, level).where(search_doc.c.component_id.in_(list(stages)))
     )
-    hits = [
-        Hit(r.component_id, r.kind, r.artifact, r.now, r.version, r.facets, *stages[r.component_id])
+    keys = [(stages[i][0], now == 0, -stages[i][1], i) for i, now in rows]
+    return [i for *_, i in sorted(keys)[:MOST]]
+
+
+def _read_hits(
+    connection: sa.Connection, page: Sequence[str], stages: Mapping[str, tuple[int, float]], at: datetime
+) -> list[Hit]:
+    rows = connection.execute(
+        sa.select(search_doc, component.c.kind, component.c.artifact, _level(at).label("now"))
+        .join(component, component.c.id == search_doc.c.component_id)
+        .where(search_doc.c.component_id.in_(page))
+    )
+    hits = {
+        r.component_id: Hit(
+            r.component_id, r.kind, r.artifact, r.now, r.version, r.facets, *stages[r.component_id]
+        )
         for r in rows
-    ]
-    return sorted(hits, key=lambda h: (h.stage, h.level == 0, -h.score, h.id))
+    }
+    return [hits[i] for i in page]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from .names import alike_skeletons
 
@@ -24,10 +25,11 @@ def read_words(query: str) -> list[str]:
     return list(dict.fromkeys(fold(query[:LONGEST_QUERY]).split()))[:MOST_WORDS]
 
 
-def grams(word: str) -> set[str]:
+@lru_cache(maxsize=2**16)
+def grams(word: str) -> frozenset[str]:
     """Three letters each, with the ends marked: how a word is compared with one that is spelled wrongly."""
     marked = f"  {word} "
-    return {marked[n : n + 3] for n in range(len(marked) - 2)}
+    return frozenset(marked[n : n + 3] for n in range(len(marked) - 2))
 
 
 def closeness(asked: list[str], text: str) -> float:
@@ -37,6 +39,7 @@ def closeness(asked: list[str], text: str) -> float:
     return sum(best) / len(best) if best and min(best) >= LEAST else 0.0
 
 
+@lru_cache(maxsize=2**16)
 def _near(one: str, two: str) -> float:
     """The share of common trigrams; a single slip is near in a short word, too."""
     mine, other = grams(one), grams(two)
