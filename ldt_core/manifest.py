@@ -57,6 +57,7 @@ def package_manifest(package: str, distribution: str, version: str) -> dict[str,
     components = load_package(package)
     engines = load_engines(package)
     module = importlib.import_module(package)
+    about = getattr(module, "ABOUT", None)  # what no code can show: standards, support, contacts
     return {
         "contract": CONTRACT,
         "distribution": distribution,
@@ -64,6 +65,7 @@ def package_manifest(package: str, distribution: str, version: str) -> dict[str,
         "components": [describe(components[i]) for i in sorted(components)],
         "commands": [dict(c) for c in getattr(module, "COMMANDS", [])],
         **({"engines": [{"name": n} for n in sorted(engines)]} if engines else {}),
+        **({"about": dict(about)} if about else {}),
         **({"twins": list(module.TWINS)} if hasattr(module, "TWINS") else {}),
     }
 

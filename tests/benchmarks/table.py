@@ -1,7 +1,8 @@
 """All figures in one table: every ratio against a peer or a floor of the same run.
 
 `python tests/benchmarks/table.py [NAME...]` runs the benchmarks named, or all: startup, step_loop,
-second_run, store, rerun, sweep, engines, isolated, remote, services, conformance, checkpoints, walls, registry, sumo. The machine matters, the ratios
+second_run, store, rerun, sweep, engines, isolated, remote, services, conformance, checkpoints, walls, registry, registry_search,
+sumo. The machine matters, the ratios
 less so; nothing here is asserted.
 """
 
@@ -31,6 +32,7 @@ BENCHMARKS = {
     "checkpoints": HERE / "bench_checkpoints.py",
     "walls": HERE / "bench_walls.py",
     "registry": HERE / "bench_registry.py",
+    "registry_search": HERE / "bench_registry_search.py",
     "sumo": HERE / "bench_sumo.py",
 }
 

@@ -158,4 +158,17 @@ def _family(sub: Sub, name: str, words: str, target: str) -> Callable[..., argpa
     return add
 
 
-ALL = [add_serving, add_keeping, add_people, add_trusting, add_standing]
+def add_finding(sub: Sub, shared: argparse.ArgumentParser) -> None:
+    check = sub.add_parser("check", help="check files as a registry would at their upload")
+    check.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a wheel or a source distribution")
+    check.add_argument("--json", action="store_true", help="answer in JSON, for machines")
+    check.set_defaults(call=_call("finding.check"))
+    reindex = sub.add_parser("reindex", parents=[shared], help="make anew what the search reads")
+    reindex.set_defaults(call=_call("finding.reindex"))
+    unmet = sub.add_parser(
+        "unmet", parents=[shared], help="names that wheels require and that nobody has taken"
+    )
+    unmet.set_defaults(call=_call("finding.unmet"))
+
+
+ALL = [add_serving, add_keeping, add_people, add_trusting, add_standing, add_finding]
