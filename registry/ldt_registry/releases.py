@@ -21,7 +21,7 @@ from .registry import Registry
 from .rights import require_care
 from .rules import refuse_switched_off
 from .schema import certificate, component_release, file, project, release, sbom, tombstone
-from .tokens import Identity
+from .tokens import Identity, renew
 
 YANK_CODES = ("broken", "insecure", "licence", "mistake", "superseded", "other")
 STATUSES = ("active", "archived", "deprecated", "quarantined")
@@ -70,7 +70,10 @@ def mark(
         journal.hold(connection)
         refuse_switched_off(connection, "read-only")
         owned = require_care(connection, identity, normalise(name))
-        if "quarantined" in (status, owned.status) and identity.role not in ("moderator", "admin"):
+        if "quarantined" in (status, owned.status) and renew(connection, identity).role not in (
+            "moderator",
+            "admin",
+        ):
             raise Forbidden("Only a moderator quarantines a project, or frees it.", fix="Ask one.")
         connection.execute(
             sa.update(project)
@@ -99,7 +102,9 @@ def delete(registry: Registry, identity: Identity, name: str, filename: str, rea
             sa.select(certificate.c.id).where(certificate.c.subject == found.sha256).limit(1)
         )
         late = now(connection) > found.uploaded_at + DELETABLE_FOR
-        if identity.role not in ("moderator", "admin") and (late or found.first_download or certified):
+        if renew(connection, identity).role not in ("moderator", "admin") and (
+            late or found.first_download or certified
+        ):
             raise Forbidden(
                 f"{filename} is older than {DELETABLE_FOR}, was downloaded or is certified: others may rely on it.",
                 fix="Yank the release, or ask a moderator.",

@@ -15,7 +15,7 @@ from .problems import Conflict, Down, Forbidden, Refused, TooLarge
 from .registry import Registry
 from .rights import Owner, require_upload
 from .schema import certificate, file, file_decision, flag, publisher, release, tombstone
-from .tokens import Identity
+from .tokens import Identity, renew
 
 # A release is closed to new files this long after it was made, and at once when one of its files is certified.
 CLOSED_AFTER = timedelta(days=14)
@@ -58,7 +58,7 @@ def ask(
         _refuse_untrusted(connection, identity, owned)
     if isinstance(owned, Owner):
         refuse_switched_off(connection, "no-new-projects")
-        if identity.role != "admin":
+        if renew(connection, identity).role != "admin":
             refuse_new_name(connection, found.norm_name, owned)
         return Standing(owned)
     if owned.status in ("archived", "quarantined"):
