@@ -181,6 +181,10 @@ def _told() -> Iterator[None]:
         if "disk i/o error" in text and _full(error):
             raise NoSpace("the disk of the database is full", code="database-full") from error
         raise Down("the database does not answer", code="database-down") from error
+    except exc.DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+            raise Down("the database is damaged", code="database-damaged") from error
+        raise
 
 
 def _full(error: exc.DBAPIError) -> bool:

@@ -156,14 +156,24 @@ class _Upload:
             try:
                 with self._registry.database.write() as connection:
                     standing = self._ask(connection)
-                    if standing.published:
-                        return Published(self._found.filename, self._sha256, new=False)
-                    self._insert_claims(connection)
-                    return None
+                    if not standing.published:
+                        self._insert_claims(connection)
+                        return None
+                self._mend()
+                return Published(self._found.filename, self._sha256, new=False)
             except _Condemned:
                 if time.monotonic() > patience:
                     raise Down("These bytes are being deleted.", code="blob-condemned") from None
                 time.sleep(0.05)
+
+    def _mend(self) -> None:
+        """Bytes of a published file that were lost come back with whoever sends them again."""
+        blobs = self._registry.blobs
+        if blobs.size(self._sha256) != self._staged.size:
+            blobs.promote(self._staged)
+        for content in self._beside:
+            if blobs.size(_digest(content)) != len(content):
+                put(blobs, content)
 
     def promote(self) -> None:
         """Keep the bytes under their digests; after this they survive a crash."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ldt_registry.commands import registry as run_command
 from ldt_registry.problems import Conflict, Misconfigured, Unauthenticated
 from ldt_registry.registry import Registry
 from ldt_registry.settings import Settings
@@ -106,3 +107,37 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
     (tmp_path / "registry.toml").write_text("colour = 1\nport = -1\n", encoding="utf-8")
     with pytest.raises(Misconfigured, match=r"(?s)(?=.*colour)(?=.*port)"):
         Settings.load(home=tmp_path)
+
+
+@pytest.mark.parametrize("command", ["serve", "init", "fsck", "gc", "migrate"])
+def test_a_home_that_cannot_be_written_is_told_in_words(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    assert run_command([command, "--home", str(tmp_path / "file" / "home")]) == 1
+    told = capsys.readouterr()
+    assert "cannot be written" in told.err
+    assert "LDT_REGISTRY_HOME" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_database_file_that_is_none_is_told_in_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "registry.db").write_bytes(b"this is no database" * 100)
+    assert run_command(["fsck", "--home", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert "file is not a database" in told
+    assert "Traceback" not in told
+
+
+def test_storage_that_the_settings_misname_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LDT_REGISTRY_BLOBS", "ftp://somewhere")
+    assert run_command(["init", "--home", str(tmp_path)]) == 1
+    assert "Write s3://BUCKET" in capsys.readouterr().err
+    monkeypatch.delenv("LDT_REGISTRY_BLOBS")
+    monkeypatch.setenv("LDT_REGISTRY_DATABASE", "mysql://somewhere/else")
+    assert run_command(["init", "--home", str(tmp_path)]) == 1
+    assert "Use postgresql://" in capsys.readouterr().err

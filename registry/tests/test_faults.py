@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,19 @@ def _run(script: str, *words: str | Path, before: Sequence[str] = ()) -> list[di
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.fixture
+def client(serve: Callable[[Registry], Served]) -> Iterator[Callable[[Registry], Client]]:
+    made: list[Client] = []
+
+    def make(registry: Registry) -> Client:
+        made.append(Client(serve(registry).address, make_token(registry)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.http.close()
+
+
 def test_an_upload_may_die_at_any_step_and_be_repeated(settings: Settings) -> None:
     url = settings.database.get_secret_value() if settings.database else ""
     steps = _run("fault_points.py", settings.home, url)
@@ -60,20 +74,45 @@ def test_an_upload_may_die_at_any_step_and_be_repeated(settings: Settings) -> No
         assert (step["wrong"], step["files"], step["left"]) == ([], 1, []), told
 
 
+def test_an_upload_syncs_its_bytes_then_its_folder_then_its_rows(home: Path) -> None:
+    """What a power cut asks for, which killing alone cannot show: seen from outside, by the system calls."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace: system calls cannot be seen")
+    traced = home.parent / "trace"
+    calls = "trace=fsync,fdatasync,rename,renameat,renameat2"
+    _run("one_upload.py", home, before=["strace", "-f", "-y", "-e", calls, "-o", str(traced)])
+    told = traced.read_text(encoding="utf-8", errors="replace").splitlines()
+    told = told[next(n for n, line in enumerate(told) if "/staging/" in line) :]
+
+    def last(*words: str) -> int:
+        found = [n for n, line in enumerate(told) if all(w in line for w in words)]
+        assert found, f"no {words} in {told}"
+        return found[-1]
+
+    names = {re.search(r"/staging/(\w+)", told[n])[1] for n, line in enumerate(told) if "rename" in line}  # type: ignore[index]
+    assert len(names) == 2  # the wheel and its metadata
+    commit = last("sync(", "registry.db-wal>")
+    for name in names:
+        moved = last("rename", f"/staging/{name}")
+        place = re.search(r"/blobs/(\w\w)/", told[moved])
+        assert place is not None
+        assert last("fsync(", f"/staging/{name}>") < moved < last("fsync(", f"/blobs/{place[1]}>") < commit
+
+
+def test_bytes_that_were_lost_come_back_with_the_same_upload(
+    registry: Registry, client: Callable[[Registry], Client]
+) -> None:
+    asking = client(registry)
+    assert asking.upload().status_code == 200
+    for name in list(registry.blobs.names()):
+        registry.blobs.delete(name)
+    assert {f.kind for f in check(registry)} == {"bytes-missing"}
+    asking.number -= 1
+    assert asking.upload().text.startswith("already published")
+    assert check(registry) == []
+
+
 # -- away for a while --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def client(serve: Callable[[Registry], Served]) -> Iterator[Callable[[Registry], Client]]:
-    made: list[Client] = []
-
-    def make(registry: Registry) -> Client:
-        made.append(Client(serve(registry).address, make_token(registry)))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.http.close()
 
 
 def test_while_the_database_is_away_the_index_is_read_and_uploads_wait(

@@ -20,6 +20,8 @@ def registry(arguments: Sequence[str]) -> int:
         return int(options.call(options))
     except LdtError as exc:
         print(exc, file=sys.stderr)
+        if exc.__cause__ is not None:
+            print(f"  because: {str(exc.__cause__).splitlines()[0]}", file=sys.stderr)
         return exc.exit_code
 
 
