@@ -156,10 +156,10 @@ def main(settings: Settings) -> None:
         found["files"] = count()
         with registry.database.write() as connection:
             connection.execute(sa.update(schema.claim).values(lease_until=THEN))  # of who died
-        collect(registry, unused=timedelta(0))
-        for left in registry.blobs.staging.iterdir():
-            os.utime(left, (0, 0))
-        collect(registry, unused=timedelta(0))
+        at_once = registry.settings.model_copy(
+            update={"upload_seconds": 0.0}
+        )  # so that it sweeps at once, too
+        collect(dataclasses.replace(registry, settings=at_once), unused=timedelta(0))
         found["left"] = [f.kind for f in check(registry)] + [p.name for p in registry.blobs.staging.iterdir()]
         return found
 

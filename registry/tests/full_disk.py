@@ -13,7 +13,7 @@ from ldt_registry.registry import Registry, initialise
 from ldt_registry.settings import Settings
 from servers import Process
 
-UPLOADS = 40
+UPLOADS = 18
 
 
 def main(home: Path, url: str | None) -> dict[str, object]:
