@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -15,11 +16,13 @@ import pytest
 import sqlalchemy as sa
 from dists import make_account, make_sdist, make_token, make_wheel, put
 from ldt_registry import releases, schema
+from ldt_registry.blobs import open_blobs
 from ldt_registry.checkers import Checkers
 from ldt_registry.problems import Forbidden, Missing, Refused
 from ldt_registry.registry import Registry
+from ldt_registry.settings import Settings
 from ldt_registry.tokens import Identity, authenticate
-from servers import Served
+from servers import S3Server, Served
 
 JSON = {"Accept": "application/vnd.pypi.simple.v1+json"}
 PAGE = "/simple/heat-load/"
@@ -338,6 +341,29 @@ def test_while_the_storage_lacks_the_bytes_the_answer_is_no_success(
     answer = client.get(httpx.URL(f"{client.base_url}{PAGE}").join(told["url"]))
     assert answer.status_code == 503
     assert json.loads(answer.text)["status"] == 503
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_files_come_from_a_bucket_as_they_do_from_a_folder(
+    registry: Registry, s3: S3Server, serve: Callable[[Registry], Served], owner: Identity, checkers: Checkers
+) -> None:
+    settings = Settings.load(**registry.settings.model_dump() | s3.new_bucket())
+    remote = dataclasses.replace(registry, settings=settings, blobs=open_blobs(settings))
+    file = make_wheel()
+    assert put(remote, checkers, owner, file).new
+    assert not put(remote, checkers, owner, file).new
+    with httpx.Client(base_url=serve(remote).address) as client:
+        told = page(client)["files"][0]
+        url = httpx.URL(f"{client.base_url}{PAGE}").join(told["url"])
+        answer = client.get(url)
+        assert answer.content == file[1]
+        assert answer.headers["content-length"] == str(len(file[1]))
+        assert "content-encoding" not in answer.headers
+        sidecar = client.get(f"{url}.metadata").content
+        assert hashlib.sha256(sidecar).hexdigest() == told["core-metadata"]["sha256"]
+        remote.blobs.delete(told["hashes"]["sha256"])
+        assert client.get(url).status_code == 503
+    assert not list(remote.blobs.staging.iterdir())
 
 
 def test_a_new_epoch_is_noticed(registry: Registry, client: httpx.Client) -> None:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import forge
 import httpx
 import pytest
 import sqlalchemy as sa
 from dists import fields, make_account, make_sdist, make_token, make_wheel
+from forge import FILENAME
 from ldt_registry import audit, schema
+from ldt_registry.database import now
 from ldt_registry.registry import Registry
 from servers import Served
+from test_archive import CORPUS
 
 Send = Callable[..., httpx.Response]
 
@@ -213,14 +217,12 @@ def test_a_namespace_is_its_organisations_and_a_member_publishes_in_it(
 ) -> None:
     member = make_account(registry)
     with registry.database.write() as connection:
-        at = sa.func.current_timestamp() if registry.database.dialect == "postgresql" else None
-        made = {"created_at": _now(connection)}
+        made = {"created_at": now(connection)}
         org = connection.execute(sa.insert(schema.org).values(name="city", **made)).inserted_primary_key
         assert org is not None
-        assert at is None or at is not None
         connection.execute(
             sa.insert(schema.membership).values(
-                org_id=org[0], account_id=member, role="publisher", since=_now(connection)
+                org_id=org[0], account_id=member, role="publisher", since=now(connection)
             )
         )
         connection.execute(
@@ -239,12 +241,6 @@ def test_a_namespace_is_its_organisations_and_a_member_publishes_in_it(
     assert project.org_id == org[0]
 
 
-def _now(connection: sa.Connection) -> Any:
-    from ldt_registry.database import now
-
-    return now(connection)
-
-
 def test_a_second_spelling_of_a_file_is_refused(send: Send) -> None:
     assert send(make_wheel(version="1.0")).status_code == 200
     answer = send(make_wheel(version="1.0.0"), version="1.0.0")
@@ -261,7 +257,7 @@ def test_a_release_closes_after_two_weeks_and_at_its_first_certificate(
     assert add("py3-none-any") == 200
     assert add("py3-none-linux_x86_64") == 200
     with registry.database.write() as connection:
-        at = _now(connection)
+        at = now(connection)
         values = {"created_at": at - timedelta(days=15)}
         connection.execute(sa.update(schema.release).values(**values))
     assert add("py3-none-macosx_11_0_arm64") == 422
@@ -287,7 +283,7 @@ def test_a_release_closes_after_two_weeks_and_at_its_first_certificate(
 def test_blocked_bytes_and_switches_refuse_with_their_reason(registry: Registry, send: Send) -> None:
     name, content = make_wheel()
     with registry.database.write() as connection:
-        at = _now(connection)
+        at = now(connection)
         connection.execute(
             sa.insert(schema.file_decision).values(
                 sha256=hashlib.sha256(content).hexdigest(),
@@ -313,3 +309,34 @@ def test_blocked_bytes_and_switches_refuse_with_their_reason(registry: Registry,
         connection.execute(sa.update(schema.flag).values(on=False))
     assert send(make_wheel("air"), name="air").status_code == 200
     assert nothing_left(registry)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_every_hostile_wheel_is_refused_at_the_door_and_nothing_of_it_stays(
+    registry: Registry, send: Send
+) -> None:
+    """The corpus of bad archives, each sent as a client would; the wheel that they are made from is published."""
+    for what, (make, code) in CORPUS.items():
+        content = make()
+        answer = send((FILENAME, content))
+        assert answer.status_code in (400, 413, 422), what
+        assert answer.json()["type"] == f"urn:ldt:registry:{code}", what
+        assert nothing_left(registry), what
+    assert not rows(registry, schema.project)
+    assert not rows(registry, schema.blob)
+    assert send((FILENAME, forge.wheel())).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_one_changed_byte_of_a_member_is_found_by_its_record(send: Send) -> None:
+    files = forge.members()
+    lying = forge.wheel(files | {f"{forge.PACKAGE}/__init__.py": b'"""A pbckage."""\n'}, **_row(files))
+    answer = send((FILENAME, lying))
+    assert answer.status_code in (400, 422)
+    assert "RECORD" in answer.json()["detail"]
+
+
+def _row(files: dict[str, bytes]) -> dict[str, str]:
+    """The row of RECORD that the unchanged module has."""
+    name = f"{forge.PACKAGE}/__init__.py"
+    return {name: next(r for r in forge.record(files).decode().splitlines() if r.startswith(name))}
