@@ -24,14 +24,14 @@ def main(home: Path, url: str | None) -> dict[str, object]:
     seen: dict[str, object] = {}
     with Process(home, log=home.parent / "server.log", database=url) as server:
         asking = Client(server.address, make_token(registry))
-        seen["answers"] = [asking.upload(150_000).status_code for _ in range(UPLOADS)]
+        seen["answers"] = [asking.upload(300_000).status_code for _ in range(UPLOADS)]
         seen["staged"] = len(list(registry.blobs.staging.iterdir()))
         seen["page"] = asking.page().status_code
         seen["files"] = len(asking.page().json()["files"])
         seen["fetched"] = asking.fetch().status_code
         seen["wrong"] = [f.kind for f in check(registry) if not f.harmless]
         ballast.unlink()
-        seen["later"] = asking.upload(150_000).status_code
+        seen["later"] = asking.upload(300_000).status_code
         seen["wrong later"] = [f.kind for f in check(registry) if not f.harmless]
         asking.http.close()
     registry.close()

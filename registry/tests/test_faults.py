@@ -12,18 +12,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from asking import Client
 from dists import fields, make_token, make_wheel
+from ldt_registry import journal
 from ldt_registry.checkers import Checkers
 from ldt_registry.keeping.fsck import check
 from ldt_registry.keeping.gc import collect
 from ldt_registry.multipart import Form
-from ldt_registry.problems import Down
+from ldt_registry.problems import Down, Unauthenticated
 from ldt_registry.registry import Registry, initialise
 from ldt_registry.settings import Settings
 from ldt_registry.tokens import authenticate
@@ -270,3 +272,40 @@ def test_the_collector_takes_nothing_from_uploads_in_five_minutes(
     registry: Registry, checkers: Checkers
 ) -> None:
     print(f"\n{race_the_collector(registry, checkers, 300)} publications")
+
+
+# -- a clock that jumps ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jump", [timedelta(minutes=10), timedelta(minutes=-10)])
+def test_a_clock_that_jumps_changes_no_order_and_lets_no_ended_token_in(
+    home: Path, checkers: Checkers, jump: timedelta
+) -> None:
+    registry = Registry.open(Settings.load(home=home, keep_free=0, keep_free_share=0.0))
+    initialise(registry)
+    short, token = make_token(registry, days=5 / 24 / 60), make_token(registry)
+    began = datetime.now(UTC)
+
+    def publish_one(version: str) -> bool:
+        filename, content = make_wheel(version=version)
+        form = {
+            k: v if isinstance(v, list) else [v]
+            for k, v in fields(filename, content, version=version).items()
+        }
+        with registry.blobs.stage() as staged:
+            staged.write(content)
+            identity = authenticate(registry, f"Bearer {token}")
+            return publish(registry, checkers, identity, Form(form, filename), staged).new
+
+    assert publish_one("1.0")
+    with time_machine.travel(began + jump):
+        assert publish_one("2.0")
+        if jump > timedelta(0):
+            with pytest.raises(Unauthenticated, match="ended"):
+                authenticate(registry, f"Bearer {short}")
+        collect(registry)
+    assert publish_one("3.0")
+    with registry.database.read() as connection:
+        assert [c["serial"] for c in journal.since(connection, 0)] == [1, 2, 3]
+    assert check(registry) == []
+    registry.close()
