@@ -145,6 +145,8 @@ REGISTRY_ORDER = [
     "search",
     "compare",
     "fits",
+    "details",
+    "readme",
     "advisories",
     "exports",
     "trust",

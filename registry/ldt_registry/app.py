@@ -17,7 +17,8 @@ from .oidc import Keys
 from .problems import MEDIA_TYPE, Malformed, Problem
 from .registry import Registry
 from .shelf import Shelf
-from .web import account, files, health, legacy, login, oidc
+from .web import account, api_v1, files, health, legacy, login, oidc, openapi
+from .web.bounds import Bounded
 from .web.simple import SimpleIndex
 
 
@@ -45,10 +46,11 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.shelf = Shelf(listing)
     app.state.checkers = checking
     app.state.keys = Keys(registry)
-    for routes in (health, legacy, files, account, login, oidc):
+    for routes in (health, legacy, files, account, login, oidc, api_v1, openapi):
         app.include_router(routes.router)
     index = SimpleIndex(app.state.shelf, registry.settings.public_url)
     app.router.routes += [Route("/simple", index), Mount("/simple", index)]
+    app.add_middleware(Bounded)
     app.add_exception_handler(Problem, _tell_problem)
     app.add_exception_handler(HTTPException, _tell_http)
     app.add_exception_handler(RequestValidationError, _tell_malformed)
