@@ -147,6 +147,7 @@ REGISTRY_ORDER = [
     "fits",
     "details",
     "readme",
+    "bills",
     "advisories",
     "exports",
     "trust",

@@ -18,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 from .database import now
 from .distribution import Distribution
 from .facets import read_facets
+from .metadata import read_licence
 from .problems import Conflict
 from .schema import (
     cert_status,
@@ -212,7 +213,7 @@ def _wheel_versions(connection: sa.Connection, component_id: str) -> list[dict[s
                 "published_at": row[release.c.published_at] or row[release.c.created_at],
                 "summary": row[release.c.summary],
                 "keywords": " ".join(said.get("keywords", ())),
-                "licence": said.get("license_expression") or said.get("license"),
+                "licence": read_licence(said),
                 "requires_python": said.get("requires_python"),
                 "requires": said.get("requires_dist", []),
                 "manifest": row[component_release.c.manifest],

@@ -6,6 +6,7 @@ fetch from anywhere, bytes that are no text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.errors import MessageError
 from typing import Any
@@ -87,7 +88,7 @@ def read_metadata(content: bytes) -> Described:
         raw={k: _plain(v) for k, v in raw.items()},
         requires_python=str(said.requires_python) if said.requires_python else None,
         summary=said.summary,
-        licence=_read_licence(raw),
+        licence=read_licence(raw),
         licence_files=tuple(raw.get("license_files", ())),
         requires=_read_requirements(raw),
     )
@@ -188,8 +189,8 @@ def _read_requirements(raw: RawMetadata) -> tuple[Requirement, ...]:
     return tuple(found)
 
 
-def _read_licence(raw: RawMetadata) -> str | None:
-    """The SPDX expression (PEP 639), where it is stated as one."""
+def read_licence(raw: Mapping[str, Any]) -> str | None:
+    """The SPDX expression (PEP 639) of parsed fields, where it is stated as one; a text in other words is none."""
     stated = raw.get("license_expression")
     if stated:
         return str(canonicalize_license_expression(stated))

@@ -40,6 +40,7 @@ def put(
     account: int | None = None,
     summary: str = "",
     licence: str = "Apache-2.0",
+    stated: str = "license_expression",
     requires: tuple[str, ...] = (),
     requires_python: str = ">=3.11",
     level: int = 0,
@@ -50,7 +51,7 @@ def put(
     name = normalise(project or f"ldt-{components[0]['kind']}-{components[0]['id']}")
     digest, account = secrets.token_hex(32), account or make_account(registry)
     core = {
-        "license_expression": licence,
+        stated: licence,
         "requires_dist": list(requires),
         "requires_python": requires_python,
     }

@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from dists import fields, make_token
 from forge import INFO, PACKAGE
 from ldt_registry import schema
+from ldt_registry.bills import read_bill
 from ldt_registry.commands import registry as command
+from ldt_registry.problems import Missing
 from ldt_registry.registry import Registry
 from ldt_registry.search import search
 from servers import Served
@@ -63,6 +65,28 @@ def test_what_is_published_is_found_and_its_bill_is_kept(
     assert (kept.sha256, kept.origin) == (hashlib.sha256(BILL).hexdigest(), "kept")
     assert registry.blobs.size(kept.sha256) == len(BILL)
     assert states == {"live"}
+    assert read_bill(registry, forge.FILENAME) == (BILL, "kept")
+    with pytest.raises(Missing):
+        read_bill(registry, "none-1.0-py3-none-any.whl")
+
+
+def test_the_bill_of_a_wheel_that_brings_none_is_made_of_what_it_declares(
+    registry: Registry, serve: Callable[[Registry], Served]
+) -> None:
+    served, token = serve(registry), make_token(registry)
+    assert send(served, token, (forge.FILENAME, forge.wheel())).status_code == 200
+    made = read_bill(registry, forge.FILENAME)
+    assert made.origin == "declared"
+    assert made == read_bill(registry, forge.FILENAME)
+    assert [c["name"] for c in json.loads(made.content)["components"]] == ["numpy"]
+
+
+def test_a_licence_in_other_words_is_no_facet(registry: Registry) -> None:
+    import shelves
+
+    shelves.put(registry, shelves.manifest("a", "A"), licence="Do what you like, but ask", stated="license")
+    with registry.database.read() as connection:
+        assert "licence" not in search(connection, "a").hits[0].facets
 
 
 def test_a_name_that_looks_like_a_reserved_one_is_refused_at_its_upload(
