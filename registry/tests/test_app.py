@@ -109,7 +109,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
         Settings.load(home=tmp_path)
 
 
-@pytest.mark.parametrize("command", ["serve", "init", "fsck", "gc", "migrate"])
+@pytest.mark.parametrize("command", ["serve", "init", "migrate"])
 def test_a_home_that_cannot_be_written_is_told_in_words(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,6 +144,7 @@ def test_the_command_says_what_is_wrong_and_exits_1(
     assert command(["gc", *home]) == 0
     assert command(["fsck", "--home", str(tmp_path / "none")]) == 1
     assert "ldt registry init" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
 
 
 # -- backup and restore ------------------------------------------------------------------------

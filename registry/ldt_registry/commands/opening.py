@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..migrations import check
+from ..problems import Misconfigured
 from ..registry import Registry
 from ..settings import Settings
 
@@ -23,7 +24,13 @@ def settings_of(options: argparse.Namespace) -> Settings:
 @contextlib.contextmanager
 def opened(options: argparse.Namespace, *, checked: bool = True) -> Iterator[Registry]:
     """The registry, with tables that are those of this program unless not ``checked``."""
-    registry = Registry.open(settings_of(options))
+    settings = settings_of(options)
+    if checked and settings.database is None and not (settings.home / "registry.db").is_file():
+        raise Misconfigured(
+            f"there is no registry in {settings.home.resolve()}",
+            fix="Name its home with --home or LDT_REGISTRY_HOME, or make one with `ldt registry init`.",
+        )
+    registry = Registry.open(settings)
     try:
         if checked:
             check(registry.database)
