@@ -83,6 +83,11 @@ def set_password(registry: Registry, maker: Identity, name: str, password: str) 
         audit.record(connection, maker.actor, "account-password", name)
 
 
+def drop_second_factor(registry: Registry, maker: Identity, name: str) -> None:
+    """For who lost the device: an administrator who knows the person lets the password alone do again."""
+    _change(registry, maker, name, "second-factor-dropped", totp_secret=None)
+
+
 def listed(registry: Registry) -> list[dict[str, Any]]:
     columns = (account.c.name, account.c.role, account.c.state, account.c.email, account.c.created_at)
     with registry.database.read() as connection:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from .tokens import ALL_SCOPES, Identity
 
 LASTS = timedelta(hours=24)
 FRESH = timedelta(minutes=15)
+SECRET = re.compile(r"[A-Z2-7]{32}")
 STEP = 30  # seconds of a one-time code
 # Else a browser would ask for name and password in a window of its own.
 NO_PROMPT = {"WWW-Authenticate": 'Cookie realm="registry"'}
@@ -144,6 +146,10 @@ def set_second_factor(registry: Registry, session: Session, secret: str, code: s
     ``secret`` is Base32, from ``new_factor``. Raises Refused where the code is not that of it.
     """
     require_fresh(session)
+    if not SECRET.fullmatch(secret):
+        raise Refused(
+            "That is no secret of a second factor.", code="bad-secret", fix="Take the one of the page."
+        )
     if not _matching_steps(secret, code, _seconds(registry)):
         raise Refused(
             "The code is not that of this secret.", code="wrong-code", fix="Look at the clock of the device."

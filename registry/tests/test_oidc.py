@@ -18,7 +18,7 @@ from clients import BIN, build, make_project, run
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from dists import make_account, make_wheel, put
-from ldt_registry import audit, oidc, publishers, schema
+from ldt_registry import accounts, audit, oidc, publishers, schema
 from ldt_registry.checkers import Checkers
 from ldt_registry.commands import registry as command
 from ldt_registry.database import now
@@ -303,6 +303,32 @@ def test_a_project_may_be_left_to_its_pipeline(
         put(strict, checkers, ann, make_wheel(version="2.0"), version="2.0")
     job = shown(strict, keys, issuer.token())
     assert put(strict, checkers, job, make_wheel(version="2.0"), version="2.0").new
+
+
+@pytest.mark.parametrize("change", ["nothing", "removed", "issuer removed", "suspended"])
+def test_a_job_that_is_trusted_no_more_publishes_nothing_that_is_under_way(
+    trusted: Registry, keys: Keys, issuer: Issuer, ann: Identity, checkers: Checkers, change: str
+) -> None:
+    from test_races import meddled
+
+    put(trusted, checkers, ann, make_wheel())
+    number = publishers.add(trusted, ann, "heat-load", issuer.url, HEAT)
+    job = shown(trusted, keys, issuer.token())
+
+    def meddle() -> None:
+        match change:
+            case "removed":
+                publishers.remove(trusted, ann, number)
+            case "issuer removed":
+                publishers.remove_issuer(trusted, ADMIN, issuer.url)
+            case "suspended":
+                accounts.set_state(trusted, ADMIN, "ann", "suspended")
+
+    try:
+        done = put(meddled(trusted, meddle), checkers, job, make_wheel(version="2.0"), version="2.0").new
+    except (Unauthenticated, Forbidden):
+        done = False
+    assert done == (change == "nothing")
 
 
 def test_unknown_keys_lead_to_one_question_a_minute(trusted: Registry, issuer: Issuer, ann: Identity) -> None:

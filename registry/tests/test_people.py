@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from dists import make_account, make_token, make_wheel, put
-from ldt_registry import accounts, audit, organisations, releases, schema
+from ldt_registry import accounts, audit, namespaces, organisations, releases, schema
 from ldt_registry.checkers import Checkers
 from ldt_registry.commands import registry as command
 from ldt_registry.problems import Conflict, Forbidden, Malformed, Missing, Problem, Refused
@@ -203,3 +203,44 @@ def test_the_commands_make_people_and_tell_machines(
     run("org", "dismiss", "town", "ben")
     assert command(["user", "list", "--home", home]) == 0
     assert "ben: user, suspended" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["nothing", "dismissed", "given away", "suspended", "namespace granted"])
+def test_what_changes_while_the_bytes_are_kept_counts_at_the_commit(
+    registry: Registry, checkers: Checkers, change: str
+) -> None:
+    """Attack 24: the right that held when the upload began is gone by the time that it would be published."""
+    from test_races import meddled
+
+    ann, ben = person(registry, "ann"), person(registry, "ben")
+    organisations.make(registry, ann, "town", "ann")
+    organisations.make(registry, ann, "county", "ann")
+    organisations.set_member(registry, ann, "town", "ben", "maintainer")
+    put(registry, checkers, ann, make_wheel())
+    organisations.give_project(registry, ann, "heat-load", "town")
+
+    def meddle() -> None:
+        match change:
+            case "dismissed":
+                organisations.set_member(registry, ann, "town", "ben", None)
+            case "given away":
+                organisations.give_project(registry, ann, "heat-load", "county")
+            case "suspended":
+                accounts.set_state(registry, ADMIN, "ben", "suspended")
+            case "namespace granted":
+                namespaces.grant(registry, ADMIN, "wind", "county")
+
+    name, version = ("wind-rose", "1.0") if change == "namespace granted" else ("heat-load", "2.0")
+
+    def send(into: Registry) -> str:
+        return refusal(
+            lambda: put(into, checkers, ben, make_wheel(name, version), name=name, version=version)
+        )
+
+    expected = {"nothing": "", "namespace granted": "Conflict"}
+    assert send(meddled(registry, meddle)) == expected.get(change, "Forbidden")
+    with registry.database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.claim)) == 0
+        assert connection.scalar(sa.select(sa.func.count()).select_from(schema.file)) == (
+            2 if change == "nothing" else 1
+        )

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from dists import make_token
 from ldt_registry import accounts, audit, limits, schema, sessions
+from ldt_registry.commands import registry as command
 from ldt_registry.database import now
 from ldt_registry.problems import Forbidden, Refused, TooMany, Unauthenticated
 from ldt_registry.registry import Registry
@@ -248,6 +249,27 @@ def test_a_session_that_was_planted_is_not_signed_in(registry: Registry, browser
         answer = other.post("/login", data={"name": "ann", "password": PASSWORD})
         assert "chosen-by-an-attacker" not in answer.headers["set-cookie"]
     victim.close()
+
+
+def test_a_second_factor_is_set_at_its_page_and_dropped_by_an_administrator(
+    registry: Registry, browser: httpx.Client
+) -> None:
+    page = browser.get("/account/second-factor")
+    form = {"csrf": token_of(page), "secret": page.text.partition('name="secret" value="')[2][:32]}
+    for wrong in ({"code": "000"}, {"code": "1", "secret": "A"}, {"code": "1", "secret": "1" * 32}):
+        assert browser.post("/account/second-factor", data=form | wrong).status_code == 422
+    form["code"] = sessions.code_at(form["secret"], int(time.time()) // 30)
+    assert (
+        browser.post(
+            "/account/second-factor", data={"code": form["code"], "secret": form["secret"]}
+        ).status_code
+        == 403
+    )
+    assert browser.post("/account/second-factor", data=form).status_code == 303
+    with pytest.raises(Unauthenticated):
+        sessions.login(registry, "ann", PASSWORD)
+    assert command(["user", "drop-factor", "ann", "--home", str(registry.settings.home)]) == 0
+    assert sessions.login(registry, "ann", PASSWORD)
 
 
 def test_no_page_of_ours_is_framed_kept_or_scripted(browser: httpx.Client) -> None:

@@ -72,6 +72,7 @@ def add_people(sub: Sub, shared: argparse.ArgumentParser) -> None:
     user("role", shared, "change what an account may do in this registry", "name", "role")
     user("suspend", shared, "nothing of this account works any more", "name")
     user("restore", shared, "undo a suspension", "name")
+    user("drop-factor", shared, "ask for no one-time code any more: the device is lost", "name")
     user("password", shared, "set a password, from the terminal or standard input", "name")
     org = _family(sub, "org", "organisations and their members", "people.org")
     add = org("add", shared, "make an organisation", "name")

@@ -39,6 +39,9 @@ def user(options: argparse.Namespace) -> int:
                 state = "suspended" if options.what == "suspend" else "active"
                 accounts.set_state(registry, me(), options.name, state)
                 say(options, f"{options.name} is {state}.", name=options.name, state=state)
+            case "drop-factor":
+                accounts.drop_second_factor(registry, me(), options.name)
+                say(options, f"{options.name} signs in with the password alone.", name=options.name)
             case "password":
                 accounts.set_password(registry, me(), options.name, _password(options))
                 say(options, f"The password of {options.name} is set.", name=options.name)

@@ -125,6 +125,38 @@ def revoke_token(request: Request, number: str, session: Shown, form: Sent) -> R
     return RedirectResponse("/account", 303)
 
 
+@router.get("/account/second-factor")
+def show_second_factor(request: Request, session: Shown) -> Response:
+    return _factor_page(request, session)
+
+
+@router.post("/account/second-factor")
+def set_second_factor(request: Request, session: Shown, form: Sent) -> Response:
+    """From now on a login needs a code, too, once a first one shows that the device has the secret."""
+    sessions.require_form(session, form.one("csrf"))
+    try:
+        registry: Registry = request.app.state.registry
+        sessions.set_second_factor(registry, session, form.one("secret"), form.one("code"))
+    except Problem as problem:
+        return _factor_page(request, session, problem)
+    return RedirectResponse("/account", 303)
+
+
+def _factor_page(request: Request, session: Session, problem: Problem | None = None) -> Response:
+    registry: Registry = request.app.state.registry
+    secret, address = sessions.new_factor(registry, session.name)
+    return render(
+        "second_factor.html",
+        status=problem.status if problem else 200,
+        title="Second factor",
+        registry=registry.settings.title,
+        session=session,
+        secret=secret,
+        address=address,
+        problem=f"{problem.what} {problem.fix}" if problem else "",
+    )
+
+
 def _login_page(request: Request, name: str = "", problem: Problem | None = None) -> Response:
     registry: Registry = request.app.state.registry
     return render(
