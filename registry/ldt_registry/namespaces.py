@@ -75,7 +75,7 @@ def claim(
 
     Raises Malformed, Refused where there is no proof, Conflict where another holds it, or has projects there.
     """
-    prefix, domain = _require_prefix(prefix), domain.lower().rstrip(".")
+    prefix, domain = require_prefix(prefix), domain.lower().rstrip(".")
     if how not in ("dns", "well-known"):
         raise Malformed(f"{how!r} is no proof.", fix="Say dns or well-known.")
     if not proves(domain, prefix):
@@ -95,16 +95,19 @@ def claim(
             fix=f"Write there: {statement(registry, prefix, org_name)}",
         )
     with registry.database.write() as connection:
-        journal.hold(connection)  # one grant at a time, and no project made meanwhile
-        found = require_org(connection, maker, org_name)
-        _refuse_overlap(_overlapping(connection, prefix), prefix, found.id)
-        _refuse_projects_of_others(connection, prefix, found.id)
-        _insert(connection, maker, prefix, found, how, domain, now(connection) + HOLDS)
-        connection.execute(
-            sa.update(org)
-            .where(org.c.id == found.id, org.c.verified_at.is_(None))
-            .values(verified_at=now(connection))
-        )
+        settle(connection, maker, prefix, org_name, how, domain)
+
+
+def settle(connection: sa.Connection, maker: Identity, prefix: str, org_name: str, how: str, of: str) -> None:
+    """Grant what was proved, for a while; one's own again is held longer. Raises Conflict, Forbidden."""
+    journal.hold(connection)  # one grant at a time, and no project made meanwhile
+    found = require_org(connection, maker, org_name)
+    _refuse_overlap(_overlapping(connection, prefix), found.id)
+    _refuse_projects_of_others(connection, prefix, found.id)
+    at = now(connection)
+    _insert(connection, maker, prefix, found, how, of, at + HOLDS)
+    new = sa.update(org).where(org.c.id == found.id, org.c.verified_at.is_(None))
+    connection.execute(new.values(verified_at=at))
 
 
 def grant(registry: Registry, maker: Identity, prefix: str, org_name: str) -> None:
@@ -127,7 +130,7 @@ def grant(registry: Registry, maker: Identity, prefix: str, org_name: str) -> No
             )
         else:
             require_org(connection, maker, above[0].owner)
-        _refuse_overlap([r for r in over if r not in above], prefix, found.id)
+        _refuse_overlap([r for r in over if r not in above], found.id)
         _insert(connection, maker, prefix, found, "admin", above[0].prefix if above else "", None)
 
 
@@ -161,8 +164,11 @@ def recheck(registry: Registry, prover: Prover | None = None) -> int:
         due = connection.execute(
             _rows().where(
                 namespace.c.state == "granted",
-                namespace.c.proof.in_(("dns", "well-known")),
-                sa.or_(namespace.c.checked_at < at - CHECKED_EVERY, namespace.c.not_after <= at),
+                sa.or_(
+                    namespace.c.proof.in_(("dns", "well-known"))
+                    & (namespace.c.checked_at < at - CHECKED_EVERY),
+                    namespace.c.not_after <= at,
+                ),
             )
         ).all()
     ended = 0
@@ -200,6 +206,8 @@ def proves(domain: str, prefix: str) -> bool:
 
 def is_proved(registry: Registry, prover: Prover, prefix: str, org_name: str, domain: str, how: str) -> bool:
     wanted = statement(registry, prefix, org_name)
+    if how == "oidc":  # it is renewed by the jobs that publish
+        return False
     if how == "dns":
         return wanted in prover.texts(f"{RECORD}.{domain}")
     try:
@@ -209,7 +217,7 @@ def is_proved(registry: Registry, prover: Prover, prefix: str, org_name: str, do
     return wanted in (line.strip() for line in said.decode("utf-8", "replace").splitlines())
 
 
-def _require_prefix(prefix: str) -> str:
+def require_prefix(prefix: str) -> str:
     prefix = require_name(prefix)
     if len(prefix) < SHORTEST:
         raise Refused(f"{prefix!r} is too short for a namespace.", fix="Ask an administrator.")
@@ -236,11 +244,11 @@ def _overlapping(connection: sa.Connection, prefix: str) -> list[sa.Row[Any]]:
     return list(connection.execute(query).all())
 
 
-def _refuse_overlap(rows: list[sa.Row[Any]], prefix: str, org_id: int) -> None:
+def _refuse_overlap(rows: list[sa.Row[Any]], org_id: int) -> None:
     for row in rows:
-        if row.org_id != org_id or row.prefix == prefix:
+        if row.org_id != org_id:
             raise Conflict(
-                f"{row.prefix!r} is granted to {row.owner!r}, and overlaps with {prefix!r}.",
+                f"{row.prefix!r}, which overlaps, is granted to {row.owner!r}.",
                 code="namespace-held",
                 fix="Claim another prefix, or ask its owner for a part of it.",
             )
@@ -272,8 +280,10 @@ def _insert(
     until: Any,
 ) -> None:
     at = now(connection)
-    values = {"org_id": owner.id, "proof": how, "proof_of": of, "state": "granted", "open": False}
+    old = connection.execute(sa.select(namespace).where(namespace.c.prefix == prefix)).one_or_none()
+    was_open = old is not None and old.org_id == owner.id and old.open
+    values = {"org_id": owner.id, "proof": how, "proof_of": of, "state": "granted", "open": was_open}
     values |= {"checked_at": at, "not_after": until, "created_at": at}
-    connection.execute(sa.delete(namespace).where(namespace.c.prefix == prefix))  # one that ended
+    connection.execute(sa.delete(namespace).where(namespace.c.prefix == prefix))
     connection.execute(sa.insert(namespace).values(prefix=prefix, **values))
     audit.record(connection, maker.actor, "namespace-granted", prefix, org=owner.name, proof=how, of=of)

@@ -6,6 +6,7 @@ numbers that never change hands, since a name that was given up can be taken ove
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,20 +21,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ldt_core.errors import LdtError
 from ldt_core.remote.net import place_of
 
-from . import audit, tokens
+from . import audit, namespaces, tokens
 from .database import now
 from .fetch import get_json
-from .limits import MINTS_OF_NETWORK, spend
+from .limits import MINTS_OF_NETWORK, PROOFS_OF_ORG, spend
+from .names import normalise, prefixes
 from .problems import Problem, Refused
 from .publishers import drop, matches
 from .registry import Registry
-from .schema import issuer, oidc_jti, project, publisher
+from .rights import require_org
+from .schema import issuer, namespace, oidc_jti, project, publisher
 
 LEEWAY = timedelta(seconds=30)
 HOLDS = timedelta(minutes=15)
 FARTHEST = timedelta(hours=24)
 LONGEST = 16_384
 CLAIMS = ["exp", "iat", "iss", "aud", "jti", "sub"]
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 CURVES = {"RS256": ("RSA", None), "ES256": ("EC", "P-256")}
 
 
@@ -142,10 +146,42 @@ def mint(registry: Registry, keys: Keys, whole: str, network: str = "unknown") -
             connection, scopes=scopes, until=until, publisher_id=found[0].id, title="trusted publisher"
         )
         number = tokens.id_of(made)
+        _renew_namespaces(connection, _owner(found[0].kind, claims)[1])
         audit.record(
             connection, f"oidc:{claims['iss']}", "token-minted", number, scopes=scopes, job=_told(claims)
         )
         return made, until
+
+
+def claim_namespace(
+    registry: Registry, keys: Keys, maker: tokens.Identity, prefix: str, org_name: str, whole: str
+) -> None:
+    """Grant a prefix that is the name of an owner at the issuer, to whom can run a job there.
+
+    It holds as long as jobs of that owner publish now and then. Raises Refused, Conflict, Forbidden.
+    """
+    prefix = namespaces.require_prefix(prefix)
+    with registry.database.write() as connection:
+        require_org(connection, maker, org_name)
+        spend(connection, PROOFS_OF_ORG, org_name)
+    claims = verify(registry, keys, whole)
+    name, of = _owner(_issuer(registry, claims["iss"]).kind, claims)
+    if name not in prefixes(prefix):
+        raise _refuse("wrong-owner", f"The job is one of {name!r}, which says nothing of {prefix!r}.")
+    with registry.database.write() as connection:
+        _use_once(connection, claims)
+        namespaces.settle(connection, maker, prefix, org_name, "oidc", of)
+
+
+def _owner(kind: str, claims: dict[str, Any]) -> tuple[str, str]:
+    """(name, number at the issuer) of who owns the repository: an account of GitHub, a group of GitLab without a parent."""
+    name, number = {
+        "github": (claims.get("repository_owner"), claims.get("repository_owner_id")),
+        "gitlab": (claims.get("namespace_path"), claims.get("namespace_id")),
+    }.get(kind, (None, None))
+    if not isinstance(name, str) or not NAME.fullmatch(name) or not number:
+        return "", ""
+    return normalise(name), f"{claims['iss']} {number}"
 
 
 def burn(registry: Registry, whole: str) -> bool:
@@ -178,6 +214,13 @@ def _use_once(connection: sa.Connection, claims: dict[str, Any]) -> None:
     row = insert(oidc_jti).values(issuer=claims["iss"], jti=claims["jti"], keep_until=until)
     if connection.scalar(row.on_conflict_do_nothing().returning(oidc_jti.c.jti)) is None:
         raise _refuse("reused-token", "This token was used before.")
+
+
+def _renew_namespaces(connection: sa.Connection, of: str) -> None:
+    at = now(connection)
+    mine = (namespace.c.proof == "oidc", namespace.c.proof_of == of, namespace.c.state == "granted")
+    held = sa.update(namespace).where(*mine, namespace.c.not_after > at)
+    connection.execute(held.values(checked_at=at, not_after=at + namespaces.HOLDS))
 
 
 def _trusting(connection: sa.Connection, claims: dict[str, Any]) -> list[sa.Row[Any]]:

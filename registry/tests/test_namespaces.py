@@ -118,14 +118,14 @@ def test_a_prefix_follows_from_the_domain(domain: str, prefix: str, allowed: boo
 @pytest.mark.parametrize(
     ("held", "wanted", "own", "other"),
     [
-        ("acme", "acme", "Conflict", "Conflict"),
+        ("acme", "acme", "", "Conflict"),
         ("acme", "acme-heat", "", "Conflict"),
         ("acme-heat", "acme", "", "Conflict"),  # a parent after its child
         ("acme-heat", "acme-heating", "", ""),
         ("acme", "acmeheat", "", ""),
         ("acme-heat", "acme-wind", "", ""),
         ("acme-heat-map", "acme-heat", "", "Conflict"),
-        ("ac_me", "ac-me", "Conflict", "Conflict"),
+        ("ac_me", "ac-me", "", "Conflict"),
         ("acme%", "acme-x", "", ""),  # a sign of LIKE is no name at all
     ],
 )
@@ -240,7 +240,9 @@ def test_of_rivals_for_overlapping_prefixes_one_wins(registry: Registry, people:
         return True
 
     with ThreadPoolExecutor(6) as pool:
-        assert sum(pool.map(rival, range(6))) == 1
+        won = list(pool.map(rival, range(6)))
+    assert won in ([True, False] * 3, [False, True] * 3), "all of one, and none of the other"
+    assert len(namespaces.listed(registry)) == 1
 
 
 @pytest.mark.parametrize("database", ["sqlite"])

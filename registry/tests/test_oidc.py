@@ -18,7 +18,7 @@ from clients import BIN, build, make_project, run
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from dists import make_account, make_wheel, put
-from ldt_registry import accounts, audit, oidc, publishers, schema
+from ldt_registry import accounts, audit, namespaces, oidc, organisations, publishers, schema
 from ldt_registry.checkers import Checkers
 from ldt_registry.commands import registry as command
 from ldt_registry.database import now
@@ -244,6 +244,49 @@ def test_a_job_is_known_by_numbers_and_its_file(
 ) -> None:
     publishers.add(trusted, ann, "heat-load", issuer.url, HEAT)
     assert refusal(trusted, keys, issuer.token(**said)) == ("" if taken else "no-publisher")
+
+
+def test_the_owner_at_an_issuer_proves_a_namespace_while_jobs_publish(
+    trusted: Registry, keys: Keys, issuer: Issuer, ann: Identity, checkers: Checkers
+) -> None:
+    """Attack 8: the third proof, beside the two of a domain."""
+    organisations.make(trusted, ann, "town", "ann")
+
+    def claim(prefix: str, **said: Any) -> str:
+        try:
+            oidc.claim_namespace(trusted, keys, ann, prefix, "town", issuer.token(**said))
+        except Problem as exc:
+            return exc.code
+        return ""
+
+    assert claim("new-town") == claim("old") == claim("old-townhall") == "wrong-owner"
+    assert (
+        claim("old-town", repository_owner="old-town/x")
+        == claim("old-town", repository_owner=None)
+        == "wrong-owner"
+    )
+    assert claim("old-town", aud="pypi") == "invalid-token"
+    assert claim("numpy", repository_owner="numpy") == "name-reserved"
+    token = issuer.token(repository_owner="Old_Town")
+    oidc.claim_namespace(trusted, keys, ann, "old-town", "town", token)
+    with pytest.raises(Refused, match="used before"):
+        oidc.claim_namespace(trusted, keys, ann, "old-town", "town", token)
+    with pytest.raises(Conflict, match="held by an organisation"):
+        put(trusted, checkers, person(trusted, "eve"), make_wheel("old-town-heat"), name="old-town-heat")
+
+    def let_pass(days: int) -> None:
+        with trusted.database.write() as connection:
+            ends = connection.execute(sa.select(schema.namespace.c.not_after)).scalar_one()
+            connection.execute(sa.update(schema.namespace).values(not_after=ends - timedelta(days=days)))
+
+    publishers.add(trusted, ann, "old-town-heat", issuer.url, HEAT)
+    for _ in range(2):
+        let_pass(80)
+        assert refusal(trusted, keys, issuer.token()) == "", "a job that publishes renews it"
+    assert namespaces.recheck(trusted) == 0
+    let_pass(91)
+    assert namespaces.recheck(trusted) == 1
+    assert namespaces.listed(trusted)[0]["state"] == "expired"
 
 
 def test_names_alone_do_not_make_a_publisher(trusted: Registry, issuer: Issuer, ann: Identity) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import accounts, namespaces, organisations, publishers, tokens
+from .. import accounts, namespaces, oidc, organisations, publishers, tokens
 from ..limits import TOKENS_OF_NETWORK, spend
 from ..names import normalise
 from ..problems import Forbidden, Missing
@@ -70,8 +70,9 @@ class Role(_Said):
 class Claim(_Said):
     prefix: Text
     org: Text
-    domain: Text
+    domain: Text | None = None
     proof: Text = "well-known"
+    token: str | None = Field(None, max_length=oidc.LONGEST, description="of a job, where proof is oidc")
 
 
 class NewPublisher(_Said):
@@ -167,10 +168,14 @@ def list_namespaces(registry: Here) -> list[dict[str, Any]]:
 
 
 @router.post("/namespaces", status_code=201)
-def claim_namespace(registry: Here, asker: FreshAsker, said: Claim) -> dict[str, str]:
-    """Look for the proof at the domain, and grant the prefix."""
-    prover = namespaces.Prover.of(registry)
-    namespaces.claim(registry, prover, asker, said.prefix, said.org, said.domain, said.proof)
+def claim_namespace(request: Request, registry: Here, asker: FreshAsker, said: Claim) -> dict[str, str]:
+    """Look for the proof at the domain, or in the token of a job, and grant the prefix."""
+    if said.proof == "oidc":
+        keys = request.app.state.keys
+        oidc.claim_namespace(registry, keys, asker, said.prefix, said.org, said.token or "")
+    else:
+        prover = namespaces.Prover.of(registry)
+        namespaces.claim(registry, prover, asker, said.prefix, said.org, said.domain or "", said.proof)
     return {"prefix": normalise(said.prefix), "org": said.org}
 
 
