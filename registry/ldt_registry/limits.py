@@ -61,6 +61,13 @@ def spend(connection: sa.Connection, limit: Limit, whom: str) -> None:
         raise _too_many(limit, at)
 
 
+def is_first(connection: sa.Connection, key: str, of: datetime) -> bool:
+    """Whether nobody said this before; remembered for a day after ``of``. Of rivals, one is first."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    row = insert(attempt).values(key=key, since=of, count=1).on_conflict_do_nothing()
+    return connection.scalar(row.returning(attempt.c.key)) is not None
+
+
 def forgive(connection: sa.Connection, limit: Limit, whom: str) -> None:
     connection.execute(sa.delete(attempt).where(attempt.c.key == limit.key(whom)))
 

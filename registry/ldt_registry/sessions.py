@@ -12,7 +12,7 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from . import audit
 from .accounts import NAME, is_password
 from .database import now
-from .limits import LOGINS_OF_ACCOUNT, LOGINS_OF_NETWORK, Limit, forgive, spend
+from .limits import LOGINS_OF_ACCOUNT, LOGINS_OF_NETWORK, forgive, is_first, spend
 from .problems import Forbidden, Refused, TooMany, Unauthenticated
 from .registry import Registry
 from .rights import require_self
@@ -33,7 +33,6 @@ SECRET = re.compile(r"[A-Z2-7]{32}")
 STEP = 30  # seconds of a one-time code
 # Else a browser would ask for name and password in a window of its own.
 NO_PROMPT = {"WWW-Authenticate": 'Cookie realm="registry"'}
-CODE_USED = Limit("code", 1, timedelta(minutes=3))
 
 
 @dataclass(frozen=True)
@@ -210,12 +209,8 @@ def _check(registry: Registry, name: str, password: str, code: str, network: str
 def _use_code(registry: Registry, row: sa.Row[Any], code: str, seconds: int) -> bool:
     """Whether the code is right and was not used before."""
     for step in _matching_steps(row.totp_secret, code, seconds):
-        try:
-            with registry.database.write() as connection:
-                spend(connection, CODE_USED, f"{row.id}:{step}")
-        except TooMany:
-            return False
-        return True
+        with registry.database.write() as connection:
+            return is_first(connection, f"code:{row.id}", datetime.fromtimestamp(step * STEP, UTC))
     return False
 
 

@@ -154,3 +154,21 @@ def certificate(authority: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority / "localhost.pem")
     return context
+
+
+@pytest.fixture
+def long_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of years: none ends while a test counts."""
+    import dataclasses
+    from datetime import timedelta
+
+    from ldt_registry import rights, sessions, tokens
+
+    for module, name in (
+        (tokens, "TOKENS_OF_NETWORK"),
+        (sessions, "LOGINS_OF_ACCOUNT"),
+        (sessions, "LOGINS_OF_NETWORK"),
+    ):
+        longer = dataclasses.replace(getattr(module, name), window=timedelta(days=3650))
+        monkeypatch.setattr(module, name, longer)
+    monkeypatch.setattr(rights, "PER_HOUR", timedelta(days=3650))

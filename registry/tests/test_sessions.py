@@ -37,7 +37,9 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     from argon2 import PasswordHasher
 
     quick = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    nobody = quick.hash("the password of nobody")
     monkeypatch.setattr(accounts, "_hasher", lambda: quick)
+    monkeypatch.setattr(accounts, "_nobody", lambda: nobody)
 
 
 @pytest.fixture
@@ -99,6 +101,7 @@ def test_a_session_ends_with_what_it_stood_for(registry: Registry, ann: int, cha
 
 
 @both
+@pytest.mark.usefixtures("long_windows")
 def test_a_thousand_guesses_at_a_password_are_stopped(registry: Registry, ann: int) -> None:
     """Attack 12: by account, wherever they come from; by network, whomever they are for."""
 
@@ -112,9 +115,10 @@ def test_a_thousand_guesses_at_a_password_are_stopped(registry: Registry, ann: i
         return seen
 
     most = limits.LOGINS_OF_ACCOUNT.count
-    assert answers(1000, lambda _: "ann", lambda n: f"192.0.2.{n}") == {
+    tries = 1000 if registry.database.dialect == "sqlite" else 100
+    assert answers(tries, lambda _: "ann", lambda n: f"192.0.2.{n}") == {
         "Unauthenticated": most,
-        "TooMany": 1000 - most,
+        "TooMany": tries - most,
     }
     with pytest.raises(TooMany) as caught:
         sessions.login(registry, "ann", PASSWORD, network="198.51.100.1")

@@ -159,6 +159,7 @@ def test_a_token_that_is_revoked_while_the_bytes_are_kept_publishes_nothing(
         assert connection.scalar(sa.select(sa.func.count()).select_from(schema.project)) == 0
 
 
+@pytest.mark.usefixtures("long_windows")
 def test_one_account_makes_so_many_projects_an_hour(registry: Registry, checkers: Checkers) -> None:
     import dataclasses
 
@@ -175,20 +176,25 @@ def test_one_account_makes_so_many_projects_an_hour(registry: Registry, checkers
     assert put(registry, checkers, identity_of(registry), make_wheel("night-noise"), name="night-noise").new
 
 
+@pytest.mark.usefixtures("long_windows")
 def test_a_thousand_guesses_are_stopped_early_and_a_good_token_elsewhere_works(registry: Registry) -> None:
     """Attack 12. What is limited is the network that guesses; what is compared is a digest, found by an index."""
     good = f"Bearer {make_token(registry)}"
     seen: dict[str, int] = {}
-    for n in range(1000):
+    tries = 1000 if registry.database.dialect == "sqlite" else 200
+    for n in range(tries):
         body = f"{n:012x}" + "A" * 43
         try:
             authenticate(registry, f"Bearer ldtr_{body}{zlib.crc32(body.encode()):08x}", "192.0.2.1")
         except (Unauthenticated, TooMany) as exc:
             seen[type(exc).__name__] = seen.get(type(exc).__name__, 0) + 1
             last = exc
-    assert seen == {"Unauthenticated": limits.TOKENS_OF_NETWORK.count, "TooMany": 900}
+    assert seen == {
+        "Unauthenticated": limits.TOKENS_OF_NETWORK.count,
+        "TooMany": tries - limits.TOKENS_OF_NETWORK.count,
+    }
     assert last.status == 429
-    assert 0 < int(last.headers["Retry-After"]) <= 901
+    assert int(last.headers["Retry-After"]) > 0
     with pytest.raises(TooMany):
         authenticate(registry, good, "192.0.2.1")
     assert authenticate(registry, good, "192.0.2.2")
