@@ -40,14 +40,19 @@ class Registry:
 
 
 def initialise(registry: Registry) -> bool:
-    """Make the tables of a new registry; true where it was new. An older one is left to ``ldt registry migrate``."""
+    """Make a new registry ready; true where it was new. Tables of an older one are left to ``ldt registry migrate``.
+
+    It may be killed anywhere and called again.
+    """
     from . import migrations
 
-    if migrations.current(registry.database) is not None:
+    if migrations.current(registry.database) is None:
+        migrations.move(registry.database)
+    else:
         migrations.check(registry.database)
-        return False
-    migrations.move(registry.database)
     with registry.database.write() as connection:
+        if connection.scalar(sa.select(head.c.id)) is not None:
+            return False
         connection.execute(
             sa.insert(head).values(
                 id=1, epoch=secrets.token_hex(8), serial=0, audit_id=0, audit_hash=audit.START

@@ -121,6 +121,11 @@ def test_a_home_that_cannot_be_written_is_told_in_words(
     assert "Traceback" not in told.err
 
 
+def test_migrating_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["migrate", "--home", str(tmp_path)]) == 1
+    assert "ldt registry init" in capsys.readouterr().err
+
+
 def test_a_database_file_that_is_none_is_told_in_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,6 +65,7 @@ def test_an_empty_database_is_told_and_a_made_one_passes(settings: Settings) -> 
     registry = Registry.open(settings)
     with pytest.raises(Misconfigured, match="ldt registry init"):
         migrations.check(registry.database)
+    migrations.move(registry.database)  # and killed here
     assert initialise(registry) is True
     assert initialise(registry) is False
     migrations.check(registry.database)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from .. import audit as chain
 from .. import migrations
+from ..problems import Misconfigured
 from .opening import opened, say
 
 
@@ -15,6 +16,8 @@ def migrate(options: argparse.Namespace) -> int:
     """Bring the tables to a revision, forwards or back."""
     with opened(options, checked=False) as registry:
         before = migrations.current(registry.database)
+        if before is None:
+            raise Misconfigured("there is no registry in this database", fix="Make one: `ldt registry init`.")
         migrations.move(registry.database, options.to)
         after = migrations.current(registry.database)
     say(options, f"The tables are at revision {after} (before: {before}).", before=before, after=after)

@@ -24,7 +24,7 @@ from ..blobs import Blobs, FileBlobs, digest
 from ..database import now
 from ..problems import Misconfigured
 from ..registry import Registry
-from ..schema import blob, claim, metadata, web_session
+from ..schema import blob, claim, head, metadata, web_session
 from ..schema.base import Big, Instant
 
 FILE = "backup.json"
@@ -79,7 +79,7 @@ def backup(registry: Registry, folder: Path) -> Saved:
 def restore(registry: Registry, folder: Path) -> Saved:
     """Bring a backup back into a database without tables; its bytes come first. Starts a new epoch."""
     document = read_document(folder)
-    if migrations.current(registry.database) is not None:
+    if not _is_empty(registry):
         raise Misconfigured(
             "this registry is not empty", fix="Restore into a new home, or a new PostgreSQL database."
         )
@@ -96,6 +96,14 @@ def restore(registry: Registry, folder: Path) -> Saved:
         )
     migrations.move(registry.database)
     return Saved(rows, document["blobs"], copied, *stood)
+
+
+def _is_empty(registry: Registry) -> bool:
+    """No tables, or those of a restore that was killed: the rows come in one transaction."""
+    if migrations.current(registry.database) is None:
+        return True
+    with registry.database.read() as connection:
+        return connection.scalar(sa.select(head.c.id)) is None
 
 
 def restore_bytes(registry: Registry, folder: Path) -> int:
