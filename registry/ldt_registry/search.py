@@ -22,8 +22,9 @@ from .words import LONGEST_QUERY, closeness, fold, read_words
 MOST = 500
 NEAR = 0.45
 """How close (0 to 1) a name must come to what was typed to be taken for it."""
-FEW, ENOUGH = 5, 50
-"""So few hits that hold every word are followed by those that hold any; so many are not looked for in descriptions."""
+FEW, ENOUGH, CLOSE = 5, 50, 200
+"""So few hits that hold every word are followed by those that hold any; so many are not looked for in
+descriptions, nor nearly spelled; so many names are looked at for how near they are."""
 HEADLINES, EVERYWHERE = "{name title summary} : ", ""
 _NAMED: sa.ColumnElement[str] = sa.literal_column("(search_doc.name || ' ' || search_doc.title)")
 EXACT, BEGINS, NEARLY, TEXT, ANY = range(5)
@@ -81,9 +82,11 @@ def search(
         stages = {r.component_id: (TEXT, r.changed_at.timestamp()) for r in rows}
     else:
         named = _by_name(connection, query, chosen, at)
-        sure = any(stage == EXACT for stage, _ in named.values())
+        texts = _by_text(connection, asked, chosen, at)
+        # Who spelled it right finds it, or much of it, and need not be told what is spelled nearly so.
+        sure = len(texts) >= ENOUGH or any(stage == EXACT for stage, _ in named.values())
         nearly = {} if sure else _nearly(connection, asked, chosen)
-        stages = _by_text(connection, asked, chosen, at) | nearly | named
+        stages = texts | nearly | named
     order = _order(connection, stages, at)
     counted = count(connection, order, at) if count_facets else {}
     page = order[max(offset, 0) : max(offset, 0) + limit]
@@ -175,7 +178,7 @@ def _nearly(
         rows = connection.execute(
             sa.select(search_doc.c.component_id, search_doc.c.name, search_doc.c.title)
             .where(where, *chosen)
-            .limit(MOST)
+            .limit(CLOSE)
         )
         close = {row.component_id: closeness(asked, f"{row.name} {row.title}") for row in rows}
         found = {i: (NEARLY, score) for i, score in close.items() if score >= NEAR}
@@ -193,7 +196,7 @@ def _sharing_trigrams(connection: sa.Connection, asked: list[str]) -> sa.ColumnE
         return sa.false()
     candidates = sa.text(
         "SELECT component_id FROM search_gram WHERE search_gram MATCH :query ORDER BY rank LIMIT :most"
-    ).bindparams(query=" OR ".join(f'"{p}"' for p in sorted(pieces)), most=MOST)
+    ).bindparams(query=" OR ".join(f'"{p}"' for p in sorted(pieces)), most=CLOSE)
     return search_doc.c.component_id.in_([row.component_id for row in connection.execute(candidates)])
 
 
