@@ -216,9 +216,8 @@ def test_an_id_is_one_projects_and_keeps_its_kind(registry: Registry) -> None:
 
 
 def test_making_the_index_anew_changes_nothing(ask: Ask, registry: Registry) -> None:
-    before = {q: ids(ask(q)) for q in GOLDEN}
+    asked = list(GOLDEN)[::5]
+    before = {q: ids(ask(q))[:20] for q in asked}
     with registry.database.write() as connection:
         assert refresh_all(connection) == 13
-    assert {q: ids(ask_again(registry, q)) for q in list(GOLDEN)[:20]} == {
-        q: before[q][:20] for q in list(GOLDEN)[:20]
-    }
+    assert {q: ids(ask_again(registry, q)) for q in asked} == before
