@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from .checkers import Checkers
 from .listing import Listing
@@ -20,6 +21,21 @@ from .shelf import Shelf
 from .web import account, api_v1, files, health, legacy, login, oidc, openapi
 from .web.bounds import Bounded
 from .web.simple import SimpleIndex
+
+
+class Application(FastAPI):
+    """Pages of the index, which are asked for more than all else, do not pass through the framework's layers."""
+
+    index: SimpleIndex
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith("/simple/"):
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            await self.index(scope, receive, send)
+        except Problem as problem:
+            await answer(problem)(scope, receive, send)
 
 
 def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
@@ -34,7 +50,7 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
         if checkers is None:
             checking.close()
 
-    app = FastAPI(
+    app = Application(
         title=registry.settings.title,
         docs_url=None,
         redoc_url=None,
@@ -48,8 +64,8 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.keys = Keys(registry)
     for routes in (health, legacy, files, account, login, oidc, api_v1, openapi):
         app.include_router(routes.router)
-    index = SimpleIndex(app.state.shelf, registry.settings.public_url)
-    app.router.routes += [Route("/simple", index), Mount("/simple", index)]
+    app.index = SimpleIndex(app.state.shelf, registry.settings.public_url)
+    app.router.routes += [Route("/simple", app.index), Mount("/simple", app.index)]  # also under a root path
     app.add_middleware(Bounded)
     app.add_exception_handler(Problem, _tell_problem)
     app.add_exception_handler(HTTPException, _tell_http)
