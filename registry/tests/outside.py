@@ -61,11 +61,14 @@ def place(address: str) -> str:
     return address.removeprefix("https://")
 
 
+_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # once: it takes a while
+
+
 class Issuer:
     """Makes tokens as GitHub or GitLab does, of any claims, with keys that it shows and others."""
 
     def __init__(self, certificate: ssl.SSLContext) -> None:
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.key = _KEY
         self.shown: list[dict[str, Any]] = [self.jwk(self.key, "first")]
         self.described: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}

@@ -24,6 +24,15 @@ from test_people import person
 ADMIN = operator("test")
 
 
+@pytest.fixture(params=["sqlite"])
+def database(request: pytest.FixtureRequest) -> str:
+    """What depends on the database says so by itself."""
+    return str(request.param)
+
+
+both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
 class World:
     """Domains that say something, without a network."""
 
@@ -60,6 +69,7 @@ def people(registry: Registry) -> dict[str, Identity]:
     return found
 
 
+@both
 @pytest.mark.parametrize("how", ["dns", "well-known"])
 def test_a_domain_that_says_so_grants_its_prefix(
     registry: Registry, checkers: Checkers, people: dict[str, Identity], world: World, how: str
@@ -150,6 +160,7 @@ def test_grants_of_two_organisations_never_overlap(
     assert found == (own if who == "own" else other)
 
 
+@both
 def test_the_owner_of_a_namespace_gives_parts_of_it(
     registry: Registry, checkers: Checkers, people: dict[str, Identity]
 ) -> None:
@@ -175,6 +186,7 @@ def test_the_owner_of_a_namespace_gives_parts_of_it(
         namespaces.revoke(registry, ann, "acme-heat")
 
 
+@both
 def test_a_word_that_others_use_is_not_granted_by_a_domain(
     registry: Registry, checkers: Checkers, people: dict[str, Identity], world: World
 ) -> None:
@@ -189,6 +201,7 @@ def test_a_word_that_others_use_is_not_granted_by_a_domain(
             namespaces.claim(registry, world.prover, people["eve"], name, "evil", f"{name}.eu", "dns")
 
 
+@both
 def test_a_grant_ends_when_its_proof_stays_away(
     registry: Registry, checkers: Checkers, people: dict[str, Identity], world: World
 ) -> None:
@@ -224,6 +237,7 @@ def test_a_grant_ends_when_its_proof_stays_away(
     assert told == ["namespace-granted", "namespace-proof-missing", "namespace-expired"]
 
 
+@both
 def test_of_rivals_for_overlapping_prefixes_one_wins(registry: Registry, people: dict[str, Identity]) -> None:
     start = threading.Barrier(6)
 
@@ -245,7 +259,6 @@ def test_of_rivals_for_overlapping_prefixes_one_wins(registry: Registry, people:
     assert len(namespaces.listed(registry)) == 1
 
 
-@pytest.mark.parametrize("database", ["sqlite"])
 def test_the_commands_grant_and_list(
     registry: Registry, people: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

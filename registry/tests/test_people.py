@@ -20,6 +20,15 @@ from ldt_registry.tokens import Identity, authenticate, operator
 ADMIN = operator("test")
 
 
+@pytest.fixture(params=["sqlite"])
+def database(request: pytest.FixtureRequest) -> str:
+    """What depends on the database says so by itself."""
+    return str(request.param)
+
+
+both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
 def person(registry: Registry, name: str, *scopes: str, role: str = "user") -> Identity:
     account = make_account(registry, name, role=role)
     return authenticate(
@@ -35,6 +44,7 @@ def refusal(call: Any, *words: Any) -> str:
     return ""
 
 
+@both
 @pytest.mark.parametrize(
     ("role", "upload", "yank", "give_roles"),
     [
@@ -83,6 +93,7 @@ def test_a_helper_of_one_project_is_none_of_another(
         put(registry, checkers, ben, make_wheel(version="3.0"), version="3.0")
 
 
+@both
 def test_rights_end_at_once_not_with_the_token(registry: Registry, checkers: Checkers) -> None:
     eve, moderator = person(registry, "eve"), person(registry, "mo", role="moderator")
     put(registry, checkers, eve, make_wheel())
@@ -123,6 +134,7 @@ def test_only_an_administrator_makes_accounts_and_one_always_stays(registry: Reg
             accounts.make(registry, ADMIN, name)
 
 
+@both
 def test_an_organisation_keeps_an_owner(registry: Registry) -> None:
     ann = person(registry, "ann")
     person(registry, "ben")
@@ -175,7 +187,6 @@ def test_each_change_stands_in_the_audit_log_and_the_chain_is_whole(registry: Re
     assert not any("correct horse" in str(e) or "argon2" in str(e) for e in entries)
 
 
-@pytest.mark.parametrize("database", ["sqlite"])
 def test_the_commands_make_people_and_tell_machines(
     registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +216,7 @@ def test_the_commands_make_people_and_tell_machines(
     assert "ben: user, suspended" in capsys.readouterr().out
 
 
+@both
 @pytest.mark.parametrize("change", ["nothing", "dismissed", "given away", "suspended", "namespace granted"])
 def test_what_changes_while_the_bytes_are_kept_counts_at_the_commit(
     registry: Registry, checkers: Checkers, change: str

@@ -27,6 +27,15 @@ from ldt_registry.tokens import Identity, authenticate
 from servers import Served
 
 
+@pytest.fixture(params=["sqlite"])
+def database(request: pytest.FixtureRequest) -> str:
+    """What depends on the database says so by itself."""
+    return str(request.param)
+
+
+both = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
 def identity_of(registry: Registry, *scopes: str, account: int | None = None) -> Identity:
     return authenticate(registry, f"Bearer {make_token(registry, account, *scopes)}")
 
@@ -43,6 +52,7 @@ def test_a_token_is_known_by_its_form_and_only_its_digest_is_kept(registry: Regi
     assert whole[17:] not in f"{row} {everything}"
 
 
+@both
 @pytest.mark.parametrize(
     "kind", ["revoked", "ended", "suspended", "changed", "no token", "wrong user", "not base64"]
 )
@@ -111,6 +121,7 @@ def test_a_scope_allows_no_more_than_it_says(
             put(registry, checkers, identity, make_wheel())
 
 
+@both
 def test_a_token_to_create_makes_one_release_of_one_project_once(
     registry: Registry, checkers: Checkers
 ) -> None:
@@ -126,6 +137,7 @@ def test_a_token_to_create_makes_one_release_of_one_project_once(
         put(registry, checkers, identity_of(registry, "create:heat-load"), make_wheel())
 
 
+@both
 def test_a_name_that_could_be_taken_for_anothers_is_refused(registry: Registry, checkers: Checkers) -> None:
     ann = make_account(registry)
     put(
@@ -142,6 +154,7 @@ def test_a_name_that_could_be_taken_for_anothers_is_refused(registry: Registry, 
     assert put(registry, checkers, own, make_wheel("solarroof"), name="solarroof").new, "one's own names"
 
 
+@both
 def test_a_token_that_is_revoked_while_the_bytes_are_kept_publishes_nothing(
     registry: Registry, checkers: Checkers
 ) -> None:
@@ -176,6 +189,7 @@ def test_one_account_makes_so_many_projects_an_hour(registry: Registry, checkers
     assert put(registry, checkers, identity_of(registry), make_wheel("night-noise"), name="night-noise").new
 
 
+@both
 @pytest.mark.usefixtures("long_windows")
 def test_a_thousand_guesses_are_stopped_early_and_a_good_token_elsewhere_works(registry: Registry) -> None:
     """Attack 12. What is limited is the network that guesses; what is compared is a digest, found by an index."""
