@@ -16,9 +16,10 @@ from .checkers import Checkers
 from .listing import Listing
 from .oidc import Keys
 from .problems import MEDIA_TYPE, Malformed, Problem
+from .readme import Readmes
 from .registry import Registry
 from .shelf import Shelf
-from .web import account, api_v1, files, health, legacy, login, oidc, openapi
+from .web import account, api_v1, files, health, legacy, login, oidc, openapi, pages
 from .web.bounds import Bounded
 from .web.simple import SimpleIndex
 
@@ -44,9 +45,10 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     checking = checkers or Checkers()
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
         listing.close()
+        app.state.readmes.close()
         if checkers is None:
             checking.close()
 
@@ -61,8 +63,9 @@ def create_app(registry: Registry, checkers: Checkers | None = None) -> FastAPI:
     app.state.registry = registry
     app.state.shelf = Shelf(listing)
     app.state.checkers = checking
+    app.state.readmes = Readmes()
     app.state.keys = Keys(registry)
-    for routes in (health, legacy, files, account, login, oidc, api_v1, openapi):
+    for routes in (health, legacy, files, account, login, oidc, api_v1, openapi, pages):
         app.include_router(routes.router)
     app.index = SimpleIndex(app.state.shelf, registry.settings.public_url)
     app.router.routes += [Route("/simple", app.index), Mount("/simple", app.index)]  # also under a root path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,6 +29,15 @@ from .schema import (
 )
 
 SHOWN = ("published", "yanked")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The long description of a release, its media type (reStructuredText where none is said), and links by their label."""
+
+    text: str = ""
+    kind: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_component(connection: sa.Connection, component_id: str) -> dict[str, Any]:
@@ -122,8 +132,8 @@ def read_headlines(connection: sa.Connection, shown: Mapping[str, str]) -> dict[
     return found
 
 
-def read_text(connection: sa.Connection, name: str, version: str) -> tuple[str, str]:
-    """(long description, its media type) of a release, as its publisher wrote it."""
+def read_words(connection: sa.Connection, name: str, version: str) -> Words:
+    """What the publisher of a release wrote for people."""
     query = (
         sa.select(release.c.core_metadata)
         .join(project, project.c.id == release.c.project_id)
@@ -131,7 +141,7 @@ def read_text(connection: sa.Connection, name: str, version: str) -> tuple[str, 
     )
     said: Mapping[str, Any] = connection.scalar(query) or {}
     kind = str(said.get("description_content_type") or "text/x-rst").partition(";")[0].strip().lower()
-    return str(said.get("description") or ""), kind
+    return Words(str(said.get("description") or ""), kind, said.get("project_urls") or {})
 
 
 def read_bill(registry: Registry, filename: str) -> tuple[bytes, str, str]:
