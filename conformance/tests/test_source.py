@@ -14,7 +14,7 @@ from ldt_conformance.example import Example
 from ldt_conformance.judge import judge
 from ldt_conformance.outcome import Outcome, Result
 from ldt_conformance.reading import at_a_change, changes_clocks, instant_of
-from ldt_conformance.zoo.sources import EXAMPLE, GoodSource, SwappedAxes
+from ldt_conformance.zoo.sources import EXAMPLE, EverythingInAList, GoodSource, SwappedAxes
 from shapely import Point
 
 import ldt_core as ldt
@@ -146,3 +146,11 @@ def test_places_lie_in_the_area_in_which_their_system_is_used(
     area, degrees = within_use(np.array(points), crs)
     assert area.tolist() == inside
     assert degrees.shape == (len(points), 2)
+
+
+def test_memory_that_was_let_go_before_hides_nothing_that_is_held_now() -> None:
+    blocks = [np.ones(12_000) for _ in range(4000)]  # 384 MB below what is handed back to the system at once
+    kept = blocks[::500]
+    del blocks
+    assert judged("LDT-SRC-HUGE-01", EXAMPLE, EverythingInAList).outcome is Outcome.FAILED
+    assert len(kept) == 8

@@ -15,7 +15,7 @@ from ldt_core.manifest import describe
 
 from .. import packing
 from .base import Driver, Subject
-from .memory import resident
+from .memory import give_back, resident
 from .process import ProcessDriver, place_of
 
 
@@ -60,4 +60,5 @@ class HereDriver(Driver):
             self._folder = None
 
     def memory(self, subject: Subject) -> int | None:
+        give_back()
         return resident(os.getpid())
