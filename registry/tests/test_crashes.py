@@ -135,6 +135,9 @@ def crash(settings: Settings, *, uploads: int, kills: int, **said: Any) -> list[
     return restarts
 
 
+@pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 def test_nothing_is_lost_when_it_is_killed(settings: Settings) -> None:
     crash(settings, uploads=40, kills=1, **_told(settings))
 

@@ -33,6 +33,10 @@ from ldt_registry.upload import publish
 from servers import Postgresql, Proxy, S3Server, Served, until
 
 HERE = Path(__file__).parent
+# On both databases, but on one of them in the long tests only.
+quicker = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
 
 
 def _run(script: str, *words: str | Path, before: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -61,6 +65,7 @@ def client(serve: Callable[[Registry], Served]) -> Iterator[Callable[[Registry],
         one.http.close()
 
 
+@quicker
 def test_an_upload_may_die_at_any_step_and_be_repeated(settings: Settings) -> None:
     url = settings.database.get_secret_value() if settings.database else ""
     steps = _run("fault_points.py", settings.home, url)
@@ -186,6 +191,7 @@ def _with_small_disk(folder: Path) -> list[str]:
     return wrapped
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_uploads_keeps_nothing_of_them_and_goes_on_when_there_is_room(
     home: Path, database: str, new_database: Callable[..., str]
 ) -> None:
