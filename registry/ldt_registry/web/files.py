@@ -23,6 +23,7 @@ from ..shelf import Shelf
 router = APIRouter()
 SIDECAR = ".metadata"
 OPAQUE = "application/octet-stream"
+SMALL = 2**20  # read at once: opening, looking and reading apart are three waits for a thread
 
 
 @router.api_route("/files/{head}/{sha256}/{filename}", methods=["GET", "HEAD"])
@@ -34,11 +35,12 @@ async def download(request: Request, head: str, sha256: str, filename: str) -> R
         raise Missing(
             f"There is no file {filename!r} with this digest.", fix="Look at the page of the project."
         )
+    whole = request.method == "GET" and "range" not in request.headers
     if filename.endswith(SIDECAR):
         if entry.metadata_sha256 is None:
             raise Missing(f"{entry.filename} has no metadata beside it.", fix="Read it from the file.")
-        return await run_in_threadpool(_answer, registry.blobs, entry.metadata_sha256, filename)
-    response = await run_in_threadpool(_answer, registry.blobs, entry.sha256, filename)
+        return await run_in_threadpool(_answer, registry.blobs, entry.metadata_sha256, filename, whole)
+    response = await run_in_threadpool(_answer, registry.blobs, entry.sha256, filename, whole)
     if not entry.downloaded and request.method == "GET":
         response.background = BackgroundTask(note_download, registry, entry.filename)
     return response
@@ -53,7 +55,7 @@ async def _find(shelf: Shelf, filename: str) -> Entry | None:
     return page.files.get(filename) if page is not None else None
 
 
-def _answer(blobs: Blobs, name: str, filename: str) -> Response:
+def _answer(blobs: Blobs, name: str, filename: str, whole: bool) -> Response:
     headers = {
         "ETag": f'"{name}"',
         "Cache-Control": "public, max-age=31536000, immutable",
@@ -69,6 +71,8 @@ def _answer(blobs: Blobs, name: str, filename: str) -> Response:
             code="blob-missing",
         )
     path = blobs.path(name)
+    if path is not None and whole and size <= SMALL:
+        return Response(path.read_bytes(), headers=headers, media_type=OPAQUE)
     if path is not None:
         return FileResponse(path, headers=headers, media_type=OPAQUE)
     return StreamingResponse(
