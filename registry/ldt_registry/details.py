@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from . import blobs
 from .catalogue import versions
 from .database import now
+from .metadata import read_licence
 from .problems import Missing
 from .registry import Registry
 from .sbom import MEDIA_TYPE, make_sbom
@@ -99,7 +100,7 @@ def read_release(connection: sa.Connection, name: str, version: str) -> dict[str
     return _brief(row) | {
         "project": of.norm_name,
         "components": sorted(connection.scalars(ids)),
-        "licence": said.get("license_expression") or said.get("license"),
+        "licence": read_licence(said),
         "requires": said.get("requires_dist", []),
         "links": said.get("project_urls") or {},
         "files": _files(connection, of.id, row.version),
@@ -171,7 +172,7 @@ def read_bill(registry: Registry, filename: str) -> tuple[bytes, str, str]:
         row[file.c.sha256],
         row[file.c.uploaded_at],
         summary=row[release.c.summary],
-        licence=said.get("license_expression"),
+        licence=read_licence(said),
         requires=said.get("requires_dist", ()),
     )
     return made, "declared", MEDIA_TYPE

@@ -20,7 +20,7 @@ CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PATHS = ["/", "/?q=noise&kind=model", "/?q=zzzzqqqq", "/components/flood-depth", "/components/hostile",
-         "/compare?id=rain-radar&id=rain-gauge&id=flood-depth", "/fits?components=road-noise", "/components/none"]  # fmt: skip
+         "/compare?id=rain-radar&id=rain-gauge&id=flood-depth", "/fits?components=road-noise", "/components/none", "/login"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def address(registry: Registry, serve: Any) -> str:
     hostile = shelves.manifest(
         "hostile", attack, description=attack, needs={attack: (attack, attack)}, capabilities=[attack]
     )
-    shelves.put(registry, hostile, project="hostile", summary=attack, licence=attack, requires=(attack,), standards=[attack],
+    shelves.put(registry, hostile, project="hostile", summary=attack, requires=(attack,), standards=[attack],
                 manufacturer=attack, security_contact="javascript:canary()", support_until=attack)  # fmt: skip
     describe(
         registry,
