@@ -27,6 +27,8 @@ from .schema import search_facet
 
 LARGEST = 2**20
 MOST_ADDRESSES = 3
+MOST_PARTS = 300
+"""Different components of a twin: each is looked up, for whoever asks."""
 Verdict = Literal["fits", "fits with changes", "does not fit"]
 
 
@@ -65,6 +67,12 @@ class Fit:
 def read_twin(connection: sa.Connection, twin: bytes = b"", lock: bytes = b"") -> Twin:
     """A twin from its file (twin.yaml) and its lock (twin.lock), either may be missing. Raises Malformed."""
     uses, open_columns = _read_file(twin) if twin.strip() else ({}, set())
+    if len(set(uses.values())) > MOST_PARTS:
+        raise Malformed(
+            f"The twin uses more than {MOST_PARTS} different components.",
+            code="too-large",
+            fix="Leave out those that are not in question.",
+        )
     python, pins = _read_lock(lock) if lock.strip() else (None, {})
     gives = set(open_columns)
     for component_id in set(uses.values()):

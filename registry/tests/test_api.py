@@ -103,6 +103,9 @@ def test_what_is_wrong_is_a_problem_document_and_never_a_fault(api: httpx.Client
     twins = ["a: [", "{" * 5000, "- 1", "components: {a: {use: \"\\0\"}}", "components: {a: {use: 1}}", "x: !!python/object:os.system {}"]  # fmt: skip
     for twin in twins:
         assert api.post("/fits", json={"components": ["kpi-table"], "twin": twin}).status_code in (200, 400)
+    many = "components: {" + ", ".join(f"a{n}: {{use: c{n}}}" for n in range(400)) + "}"
+    refused = api.post("/fits", json={"components": ["kpi-table"], "twin": many})
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:ldt:registry:too-large")
     lone = api.post("/fits", content=b'{"components": ["kpi-table"], "twin": "\\ud800"}')
     assert lone.status_code == 400
     assert api.post("/fits", content=b"[" * 3 * 2**20).status_code == 413

@@ -23,7 +23,7 @@ from .paging import make_cursor, read_cursor
 
 router = APIRouter(prefix="/api/v1", tags=["catalogue"])
 HOW: tuple[answers.How, ...] = ("name", "beginning", "spelling", "all words", "any word")
-LONGEST_TWIN = 2**18
+LONGEST_TWIN = 2**16
 
 
 class _Asked(BaseModel):
@@ -53,7 +53,7 @@ class Twin(BaseModel):
 
     components: list[Id] = Field(min_length=1, max_length=20)
     twin: str = Field("", max_length=LONGEST_TWIN, description="twin.yaml")
-    lock: str = Field("", max_length=LONGEST_TWIN * 4, description="twin.lock")
+    lock: str = Field("", max_length=LONGEST_TWIN * 16, description="twin.lock")
 
 
 def _registry(request: Request) -> Registry:
