@@ -62,6 +62,16 @@ def test_what_is_searched_is_found_filtered_and_paged(city: httpx.Client) -> Non
 
 
 @pytest.mark.parametrize("database", ["sqlite"])
+def test_what_follows_from_parameters_is_not_shown_as_nothing(registry: Registry, city: httpx.Client) -> None:
+    rows = {"outputs": {"rows": {"shape": "table", "columns": {}}}, "dynamic": True}
+    shelves.put(registry, shelves.manifest("anything", "Any file", "source", **rows))
+    page = city.get("/components/anything").text
+    assert "That follows from its parameters." in page
+    assert "<strong>rows</strong>: its columns follow from the parameters." in page
+    assert "It needs nothing" not in page
+
+
+@pytest.mark.parametrize("database", ["sqlite"])
 def test_a_component_is_shown_with_what_a_city_asks(city: httpx.Client) -> None:
     page = city.get("/components/flood-depth").text
     for part in (
