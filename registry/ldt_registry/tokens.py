@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from . import audit
+from . import audit, journal
 from .database import now
 from .limits import TOKENS_OF_NETWORK, refuse_spent, spend
 from .names import prefixes
@@ -241,13 +241,16 @@ def _identity(connection: sa.Connection, row: sa.Row[Any] | None) -> Identity:
 
 def _note_use(registry: Registry, identity: Identity, before: str | None, network: str) -> None:
     """When and from where it was used; a use from elsewhere is told in the audit log."""
+    elsewhere = before is not None and network not in ("", before)
     with contextlib.suppress(Problem), registry.database.write() as connection:
+        if elsewhere:
+            journal.hold(connection)  # a publication uses up a token while it holds the head
         connection.execute(
             sa.update(token)
             .where(token.c.id == identity.token_id)
             .values(last_used=now(connection), last_network=network)
         )
-        if before is not None and network not in ("", before):
+        if elsewhere:
             audit.record(connection, identity.actor, "token-used-elsewhere", identity.token_id)
 
 

@@ -47,6 +47,8 @@ def collect(registry: Registry, unused: timedelta | None = None) -> Collected:
     claims = _condemn(registry, unused)
     count, size = _delete_condemned(registry)
     with registry.database.write() as connection:
+        if count:
+            journal.hold(connection)  # a publication counts an attempt while it holds the head
         at = now(connection)
         connection.execute(sa.delete(oidc_jti).where(oidc_jti.c.keep_until < at))
         connection.execute(sa.delete(web_session).where(web_session.c.not_after < at))
