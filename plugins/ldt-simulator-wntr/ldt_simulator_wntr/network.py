@@ -105,16 +105,20 @@ def read(path: Path, cache: Path) -> Any:
 
 @contextlib.contextmanager
 def _fonts_in(cache: Path) -> Iterator[None]:
-    """wntr imports matplotlib, which lists the fonts of the machine when it is imported first, and keeps the list in the
-    user's home unless it is told another folder."""
-    if "matplotlib" in sys.modules or "MPLCONFIGDIR" in os.environ or cache == Path():
+    """wntr imports matplotlib, which lists the fonts of the machine when it is imported first: it, and the program that it
+    asks, keep their lists in the user's home unless they are told another folder."""
+    kept = {n: os.environ.get(n) for n in ("MPLCONFIGDIR", "XDG_CACHE_HOME")}
+    if "matplotlib" in sys.modules or kept["MPLCONFIGDIR"] or cache == Path():
         yield
         return
-    os.environ["MPLCONFIGDIR"] = str(cache.resolve())
+    os.environ |= dict.fromkeys(kept, str(cache.resolve()))
     try:
         yield
     finally:
-        del os.environ["MPLCONFIGDIR"]
+        for name, before in kept.items():
+            del os.environ[name]
+            if before is not None:
+                os.environ[name] = before
 
 
 def quiet_toolkit() -> None:
