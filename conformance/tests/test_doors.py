@@ -7,19 +7,21 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pydantic
 import pytest
 from ldt_conformance.drivers.base import Raised, Subject
 from ldt_conformance.drivers.here import HereDriver
-from ldt_conformance.drivers.http import HttpDriver, Service, serve
+from ldt_conformance.drivers.http import HttpDriver, Service, completed, serve
 from ldt_conformance.drivers.process import ProcessDriver, place_of
 from ldt_conformance.packing import build_wheel, install_wheel, put_folder
 from ldt_conformance.zoo.models import EXAMPLE, GoodModel
 
 import ldt_core as ldt
+from ldt_core.errors import RemoteError
 from ldt_core.isolation import Launch
+from ldt_core.manifest import describe
 
 DEEDS = ("where", "die", "exit", "shout", "garble", "own", "work")
 
@@ -180,3 +182,20 @@ def test_a_refused_parameter_is_a_config_error_at_every_door(apart: ProcessDrive
 def test_the_manifest_of_the_artefact_is_what_the_code_says(apart: ProcessDriver) -> None:
     assert apart.describe() == apart.manifest
     assert sys.modules.keys().isdisjoint({"ldt_zoo_teller"}), "nothing was imported here"
+
+
+def test_what_a_service_leaves_unsaid_is_what_a_class_leaves_unsaid() -> None:
+    said = {k: v for k, v in describe(Mill).items() if v or k == "inputs"}
+    assert completed(said, "http://mill") == describe(Mill)
+    with pytest.raises(RemoteError, match="tolerances"):
+        completed({**said, "tolerances": 3}, "http://mill")
+
+
+class Mill(ldt.Model):
+    """Says no more than it must."""
+
+    id = "mill"
+    outputs: ClassVar = {"flour": ldt.Port({"flour": ldt.number("kg", "mass")})}
+
+    def compute(self, inputs: ldt.Tables) -> ldt.Tables:
+        return {}

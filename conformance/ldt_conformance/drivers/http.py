@@ -15,7 +15,7 @@ from ldt_core.errors import RemoteError, Unreachable
 from ldt_core.interfaces import Component
 from ldt_core.isolation import Place
 from ldt_core.remote.client import load_remote
-from ldt_core.remote.manifests import access_of, offer_of, refresh
+from ldt_core.remote.manifests import access_of, odd, offer_of, refresh
 
 from ..services import Asker, Unanswered
 from .base import Driver, Subject, Word
@@ -106,6 +106,23 @@ def serve(place: Place, id: str, fixed: Mapping[str, Any] | None = None) -> Serv
     )
 
 
+_UNSAID: Mapping[str, type] = {
+    **dict.fromkeys(("dynamic", "stochastic"), bool),
+    **dict.fromkeys(("files", "secrets", "processes", "hosts", "live", "capabilities"), list),
+    **dict.fromkeys(("units", "validity", "tolerances", "resources"), dict),
+}
+"""What a service may leave out of its manifest: then it is false, or empty, as for a class that does not say it."""
+
+
+def completed(manifest: Mapping[str, Any], address: str) -> dict[str, Any]:
+    """A manifest that says all that the checks ask of one. Raises ``RemoteError`` where something is of another type."""
+    found = {"deterministic": True, **manifest}
+    for key, kind in _UNSAID.items():
+        if not isinstance(found.setdefault(key, kind()), kind):
+            raise odd(address, f"its {key} is {found[key]!r:.40}")
+    return found
+
+
 class HttpDriver(Driver):
     """Drives what answers at ``address``. ``access`` is what a twin file says there; parameters of ``fixed`` are the
     server's and are not sent. ``service`` is the server where it is ours: it ends with the driver.
@@ -124,17 +141,15 @@ class HttpDriver(Driver):
         service: Service | None = None,
     ) -> None:
         self.address, self.access, self.fixed, self.service = address, access, fixed or {}, service
-        self.manifest = refresh(address, access_of({"access": access}))
+        self.manifest = completed(refresh(address, access_of({"access": access})), address)
 
     def component(self) -> type[Component]:
         found = load_remote(offer_of(self.address))
         return type("Judged", (found,), {"attempts": 1})  # the first answer is the answer
 
     def describe(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = self.call(
-            "describe", refresh, self.address, access_of({"access": self.access})
-        )
-        return found
+        found = self.call("describe", refresh, self.address, access_of({"access": self.access}))
+        return completed(found, self.address)
 
     def open(self, params: Mapping[str, Any], context: ldt.Context, *, base: Any = None) -> Subject:
         sent = {n: v for n, v in params.items() if n not in self.fixed}
